@@ -1,0 +1,184 @@
+"""Whether the options are safe and possible on this machine: what ``naru check-config`` and every start look at."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from naru.settings.options import PREFIX, Finding, Settings, variables
+from naru.settings.values import is_loopback, parse_address
+
+MIN_SECRET = 12  # characters
+# Passwords that installations of this kind are shipped with or given in haste; the first that anybody tries. Compared
+# in lower case. Most are too short anyway: the list is for the message and for those that are not.
+KNOWN_SECRETS = frozenset(
+    {
+        "admin",
+        "admin123",
+        "administrator",
+        "changeit",
+        "changeme",
+        "changeme1234",
+        "default",
+        "harbor12345",
+        "letmein",
+        "passw0rd",
+        "password",
+        "password1234",
+        "passwordpassword",
+        "qwertyuiop12",
+        "secret",
+        "123456789012",
+        "1234567890123456",
+    }
+)
+
+
+def check(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Everything wrong or doubtful, errors first; a start with an error is refused. Looks at files, changes nothing."""
+    findings = [
+        *_exposure(settings),
+        *_secrets(settings),
+        *_tls_files(settings),
+        *_folders(settings),
+        *_scale(settings),
+        *_unknown_variables(environ),
+    ]
+    return sorted(findings, key=lambda finding: finding.level != "error")
+
+
+def _reachable(address: str | None) -> bool:
+    return address is not None and not is_loopback(parse_address(address)[0])
+
+
+def _exposure(settings: Settings) -> Iterator[Finding]:
+    """Passwords must not cross a network in clear text; who ends TLS must be told apart from who sends requests."""
+    for name in ("public", "private"):
+        address: str | None = getattr(settings, name)
+        url_name = "external_url" if name == "public" else "private_external_url"
+        url: str | None = getattr(settings, url_name)
+        if not _reachable(address) or settings.tls or settings.insecure_http:
+            continue
+        if url is None or not url.startswith("https://"):
+            yield Finding(
+                "error",
+                name,
+                f"{address!r} can be reached by other machines without TLS, so that passwords would travel in clear "
+                f"text; set tls_certificate and tls_key, or an https {url_name} when a proxy ends TLS, or a loopback "
+                "address, or insecure_http=true when the network is trusted",
+            )
+        elif not settings.trusted_proxies:
+            yield Finding(
+                "warning",
+                "trusted_proxies",
+                f"a proxy ends TLS for {url!r} but no proxy is trusted, so that all clients seem to have the proxy's "
+                "address; set it to the proxy's address",
+            )
+    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
+        yield Finding("warning", "trusted_proxies", "every client can claim any address; name the proxies only")
+    if _reachable(settings.metrics):
+        yield Finding(
+            "warning",
+            "metrics",
+            f"{settings.metrics!r} shows names of registries and traffic to other machines without a password; use a "
+            "loopback address, or keep others away by a firewall",
+        )
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    """A weak secret is refused where others can try it, and pointed at where only this machine can."""
+    # A proxy in front of a loopback address brings others in, too: the external URLs tell.
+    urls = (urlsplit(url).hostname for url in (settings.external_url, settings.private_external_url) if url)
+    reachable = (
+        _reachable(settings.public) or _reachable(settings.private) or not all(is_loopback(h or "") for h in urls)
+    )
+    level: Literal["error", "warning"] = "error" if reachable else "warning"
+    for name in ("bootstrap_password", "bootstrap_secret_key"):
+        secret: SecretStr | None = getattr(settings, name)
+        if secret is None:
+            continue
+        cure = f"choose another of at least {MIN_SECRET} characters, or leave it unset to have one generated"
+        if secret.get_secret_value().lower() in KNOWN_SECRETS:
+            yield Finding(level, name, f"this value is a known default; {cure}")
+        elif len(secret.get_secret_value()) < MIN_SECRET:
+            yield Finding(level, name, f"it is shorter than {MIN_SECRET} characters; {cure}")
+
+
+def _tls_files(settings: Settings) -> Iterator[Finding]:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
+    unreadable = False
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            unreadable = True
+            yield Finding(
+                "error", name, f"{str(path)!r} cannot be read ({error.strerror}); correct the path or its rights"
+            )
+    if unreadable:
+        return
+    try:
+        # The callback answers in place of a prompt on the terminal, which a service would wait for endlessly.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, ValueError) as error:
+        yield Finding(
+            "error",
+            "tls_certificate",
+            f"{str(certificate)!r} and {str(key)!r} do not work together ({error}); give a PEM certificate with its "
+            "chain, and its own PEM key without a password",
+        )
+
+
+def _folders(settings: Settings) -> Iterator[Finding]:
+    places = {"data": settings.data}
+    if settings.database_url is not None:
+        places["database_url"] = settings.database_file.parent
+    if settings.blob_store_url is not None and settings.blob_folder is not None:
+        places["blob_store_url"] = settings.blob_folder
+    for name, folder in places.items():
+        place = _nearest(folder)
+        if not place.is_dir():
+            yield Finding("error", name, f"{str(place)!r} is not a folder; choose another place")
+        elif not os.access(place, os.W_OK | os.X_OK):
+            yield Finding(
+                "error", name, f"{str(place)!r} cannot be written to; change its owner or choose another place"
+            )
+    if settings.blob_store_url == "memory:":
+        yield Finding(
+            "warning", "blob_store_url", "content is kept in memory and lost at the stop; use it for tests only"
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the deepest part of its path that exists: where it would be made."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _scale(settings: Settings) -> Iterator[Finding]:
+    if settings.workers > 1:
+        yield Finding(
+            "error",
+            "workers",
+            f"{settings.workers} processes cannot share SQLite, which has one writer; set it to 1",
+        )
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    known = variables()
+    for name in sorted(environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "docs/reference/settings.md lists those that exist"
+            yield Finding("warning", name, f"Naru reads no such variable; {hint}")

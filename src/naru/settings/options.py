@@ -1,0 +1,263 @@
+"""The frozen class of all options, and how it is read from flags, environment and file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from naru.settings import values
+
+PREFIX = "NARU_"
+CONFIG_VARIABLE = "NARU_CONFIG"
+CONFIG_FILE = "naru.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong (``error``: Naru does not start) or doubtful (``warning``) about a setting."""
+
+    level: Literal["error", "warning"]
+    setting: str  # the option's name, the environment variable when it belongs to no option, or "" for a combination
+    message: str  # the value (never of a secret), the rule, what to do
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.setting}: {self.message}" if self.setting else f"{self.level}: {self.message}"
+
+
+class SettingsError(ValueError):
+    """The options cannot be used. ``findings`` has one entry a fault; the text has one line a finding."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings))
+        self.findings = findings
+
+
+Address = Annotated[str, AfterValidator(values.address)]
+Origin = Annotated[str, AfterValidator(values.origin)]
+
+
+def _option(group: str, default: Any, description: str, **limits: Any) -> Any:
+    return Field(default=default, description=description, json_schema_extra={"group": group}, **limits)
+
+
+_DATA, _LISTEN, _LIMITS, _LOGS, _FIRST = "Data", "Listeners", "Limits and times", "Logs", "First start"
+
+
+class Settings(BaseSettings):
+    """The options of one Naru process, checked and frozen. ``ValidationError`` on a bad value: ``load`` explains it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    data: Path = _option(_DATA, Path("data"), "Folder for everything that Naru keeps. Made at the first start.")
+    database_url: Annotated[str, AfterValidator(values.database_url)] | None = _option(
+        _DATA, None, "Database. Unset: SQLite in `naru.db` of the data folder. Only `sqlite:///path` is available."
+    )
+    blob_store_url: Annotated[str, AfterValidator(values.blob_store_url)] | None = _option(
+        _DATA,
+        None,
+        "Store for image content. Unset: the folder `storage` in the data folder. `file:///path`, or `memory:`, which "
+        "forgets everything when the process ends.",
+    )
+    region: Annotated[str, AfterValidator(values.region)] = _option(
+        _DATA, "kr1", "Name of this installation's region; part of the host names of projects."
+    )
+
+    public: Address = _option(_LISTEN, "127.0.0.1:5000", "Address and port of the public listener.")
+    private: Address | None = _option(
+        _LISTEN, None, "Address and port of the private listener, for registries whose public address is switched off."
+    )
+    metrics: Address | None = _option(
+        _LISTEN,
+        None,
+        "Address and port that serve `/metrics` without a password. Unset: `/metrics` is on the public listener, for "
+        "administrators only.",
+    )
+    external_url: Origin | None = _option(
+        _LISTEN,
+        None,
+        "URL that clients use to reach the public listener when a proxy stands in front of it. Unset: taken from the "
+        "request. An `https` URL says that the proxy ends TLS.",
+    )
+    private_external_url: Origin | None = _option(_LISTEN, None, "The same for the private listener.")
+    tls_certificate: Path | None = _option(
+        _LISTEN, None, "PEM file with the certificate and its chain, for the public and the private listener."
+    )
+    tls_key: Path | None = _option(_LISTEN, None, "PEM file with the certificate's key, not encrypted.")
+    trusted_proxies: Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)] = _option(
+        _LISTEN,
+        (),
+        "Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+    insecure_http: bool = _option(
+        _LISTEN, False, "Allow plain HTTP on an address that other machines can reach: passwords travel in clear text."
+    )
+    workers: int = _option(_LISTEN, 1, "Number of processes. SQLite works with one.", ge=1, le=64)
+
+    token_lifetime_seconds: int = _option(
+        _LIMITS, 3600, "How long a bearer token lives, in seconds; at most 12 hours.", ge=60, le=43_200
+    )
+    upload_expiry_seconds: int = _option(
+        _LIMITS, 86_400, "Uploads that nobody has touched for so many seconds are removed.", ge=60, le=31_536_000
+    )
+    collection_grace_seconds: int = _option(
+        _LIMITS,
+        7200,
+        "Content that nothing links is kept so many seconds after a client last used it. Shorter than a slow push "
+        "takes makes that push send its layers again.",
+        ge=0,
+        le=31_536_000,
+    )
+    collection_interval_seconds: int = _option(
+        _LIMITS, 60, "Seconds between two rounds of garbage collection.", ge=1, le=86_400
+    )
+    body_timeout_seconds: int = _option(
+        _LIMITS, 60, "A request whose body brings no byte for so many seconds is ended.", ge=1, le=3600
+    )
+    drain_seconds: int = _option(
+        _LIMITS, 30, "How long running transfers may go on after the stop signal, in seconds.", ge=0, le=3600
+    )
+    max_connections: int = _option(_LIMITS, 2048, "Connections that each listener serves at once.", ge=16, le=1_000_000)
+    max_uploads_per_user: int = _option(
+        _LIMITS, 1000, "Unfinished uploads that one user may have at once.", ge=1, le=1_000_000
+    )
+
+    access_log: Literal["all", "errors", "off"] = _option(
+        _LOGS, "all", "Requests that get a line in the access log; `errors`: those answered with 400 or above."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _option(
+        _LOGS, "info", "Least important message that is logged."
+    )
+    log_format: Literal["json", "text"] = _option(_LOGS, "json", "Form of the log lines on stderr.")
+
+    bootstrap_user: str | None = _option(
+        _FIRST,
+        None,
+        "Name of the administrator that the first start makes. Unset: `admin`.",
+        min_length=1,
+        max_length=64,
+    )
+    bootstrap_password: SecretStr | None = _option(_FIRST, None, "Its password. Unset: generated and printed once.")
+    bootstrap_access_key: str | None = _option(
+        _FIRST, None, "ID of its access key. Unset: generated and printed once.", min_length=1, max_length=128
+    )
+    bootstrap_secret_key: SecretStr | None = _option(
+        _FIRST, None, "Secret of its access key. Unset: generated and printed once."
+    )
+    bootstrap_appkey: str | None = _option(
+        _FIRST, None, "Appkey of the default project. Unset: generated.", min_length=1, max_length=64
+    )
+    bootstrap_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.items)] = _option(
+        _FIRST, (), "Names of registries to make in the default project. Those that exist are left as they are."
+    )
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both, or none of them for plain HTTP")
+        taken = [
+            address for address in (self.public, self.private, self.metrics) if address and not address.endswith(":0")
+        ]
+        for address in taken:
+            if taken.count(address) > 1:
+                raise ValueError(f"public, private and metrics need addresses of their own; {address!r} is given twice")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_read_file())
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file."""
+        if self.database_url is None:
+            return self.data / "naru.db"
+        return Path(unquote(self.database_url.removeprefix("sqlite:///")))
+
+    @property
+    def blob_folder(self) -> Path | None:
+        """The folder of the blob store, or None for the store in memory."""
+        if self.blob_store_url == "memory:":
+            return None
+        return (
+            self.data / "storage" if self.blob_store_url is None else Path(unquote(urlsplit(self.blob_store_url).path))
+        )
+
+    @property
+    def tls(self) -> bool:
+        return self.tls_certificate is not None
+
+
+def _read_file() -> dict[str, Any]:
+    """Keys and values of the TOML file; none without a file. ``SettingsError`` when the named one cannot be read."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = Path(named or CONFIG_FILE)
+    if not named and not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = (
+            f"the file {str(path)!r} cannot be read ({error.strerror}); correct the path or unset {CONFIG_VARIABLE}"
+        )
+        raise SettingsError((Finding("error", CONFIG_VARIABLE, message),)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"the file {str(path)!r} is not valid TOML: {error}"
+        raise SettingsError((Finding("error", CONFIG_VARIABLE, message),)) from None
+
+
+def load(**flags: Any) -> Settings:
+    """Read flags (None: not given), environment, file. ``SettingsError`` lists every fault with value, rule, cure."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(tuple(_explain(dict(fault)) for fault in error.errors(include_url=False))) from None
+
+
+def _explain(fault: dict[str, Any]) -> Finding:
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "docs/reference/settings.md lists those that exist"
+        return Finding("error", name, f"there is no such setting; {hint}")
+    if fault["type"] != "value_error" and not is_secret(name):
+        message = f"{fault['input']!r}: {message}; {Settings.model_fields[name].description}"
+    return Finding("error", name, message)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the option's value must not be shown."""
+    return name in Settings.model_fields and SecretStr in get_args(Settings.model_fields[name].annotation)
+
+
+def variables() -> dict[str, str]:
+    """Every environment variable that Naru reads, with the option it sets ("" for the path of the file)."""
+    return {CONFIG_VARIABLE: ""} | {PREFIX + name.upper(): name for name in Settings.model_fields}

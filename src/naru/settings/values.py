@@ -1,0 +1,132 @@
+"""The forms of single values: addresses, URLs, networks, lists. Each ``ValueError`` tells the value, rule and cure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_HOST_LABEL}(\.{_HOST_LABEL})*")
+_REGION = re.compile(r"[a-z][a-z0-9]{0,15}")
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``host:port`` as a pair; the host of ``[::1]:5000`` comes without brackets. ``ValueError`` tells the rule.
+
+    Port 0 is allowed and lets the system choose a free one.
+    """
+    rule = "write address:port, for example 127.0.0.1:5000, [::1]:5000 or registry.example.com:5000"
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{text!r} has no port; {rule}")
+    if not host:
+        raise ValueError(f"{text!r} has no address; {rule}; all addresses are 0.0.0.0:{port} or [::]:{port}")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise ValueError(f"{text!r}: the port {port!r} is not a number from 0 to 65535; {rule}")
+    if host.startswith("[") and host.endswith("]"):
+        return _ipv6(host[1:-1], text, rule), int(port)
+    if ":" in host:
+        raise ValueError(f"{text!r}: an IPv6 address goes in brackets; {rule}")
+    if not _HOST.fullmatch(host) or (host.replace(".", "").isdigit() and not _is_ip(host)):
+        raise ValueError(f"{text!r}: {host!r} is not an IP address or host name; {rule}")
+    return host, int(port)
+
+
+def _ipv6(host: str, text: str, rule: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(host))
+    except ValueError:
+        raise ValueError(f"{text!r}: {host!r} is not an IPv6 address; {rule}") from None
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on ``host``. A name other than localhost counts as reachable."""
+    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def origin(text: str) -> str:
+    """``https://host[:port]``, without a final slash. The registry's API starts at the root: a path cannot work."""
+    rule = "write https://host or https://host:port (http is possible), without a path, query or user"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(f"{text!r} is not a URL; {rule}") from None
+    if url.scheme not in {"http", "https"}:
+        raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not http or https; {rule}")
+    if url.username is not None or url.password is not None:
+        raise ValueError(f"the URL holds a user or password; {rule}")
+    if url.path not in {"", "/"} or "?" in text or "#" in text:
+        raise ValueError(f"{text!r} has more than a host and a port; {rule}")
+    parse_address(f"{url.netloc}:{443}" if port is None else url.netloc)
+    return f"{url.scheme}://{url.netloc}"
+
+
+def networks(value: object) -> object:
+    """Comma-separated text or a list as networks; the addresses of one network must share its prefix."""
+    found: list[Network] = []
+    for item in items(value):
+        try:
+            found.append(ipaddress.ip_network(item, strict=True))
+        except ValueError as error:
+            raise ValueError(f"{item!r}: {error}; write addresses or networks such as 10.0.0.5, 10.0.0.0/8") from None
+    return tuple(found)
+
+
+def items(value: object) -> tuple[str, ...]:
+    """The parts of a comma-separated text or of a list, without spaces around; empty parts are dropped."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r} is not a list; write the parts with commas between them")  # noqa: TRY004
+    return tuple(part for part in (str(item).strip() for item in value) if part)
+
+
+def region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError(f"{text!r}: 1 to 16 lower-case letters and digits, starting with a letter, such as kr1")
+    return text
+
+
+def database_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme.split("+")[0] in {"postgresql", "postgres"}:
+        raise ValueError("PostgreSQL is not yet available; use sqlite:///path/to/naru.db or leave it unset")
+    if url.scheme != "sqlite":
+        raise ValueError(f"the scheme {url.scheme!r} is not available; use sqlite:///path/to/naru.db or leave it unset")
+    if url.netloc or url.query or url.fragment or len(url.path) < 2 or ":memory:" in text:
+        raise ValueError(f"{text!r}: write sqlite:/// and the path of a file, such as sqlite:////var/lib/naru/naru.db")
+    return text
+
+
+def blob_store_url(text: str) -> str:
+    url = urlsplit(text)
+    if text == "memory:":
+        return text
+    if url.scheme in {"s3", "gs", "gcs", "az", "azure"}:
+        raise ValueError(
+            f"object storage ({url.scheme}) is not yet available; use file:///path/to/folder or leave it unset"
+        )
+    if url.scheme != "file":
+        raise ValueError(f"the scheme {url.scheme!r} is not available; use file:///path/to/folder or leave it unset")
+    if url.netloc or url.query or url.fragment or not url.path.startswith("/"):
+        raise ValueError(
+            f"{text!r}: write file:// and the absolute path of a folder, such as file:///var/lib/naru/blobs"
+        )
+    return text
