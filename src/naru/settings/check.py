@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import ssl
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -42,7 +43,7 @@ KNOWN_SECRETS = frozenset(
 
 
 def check(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Everything wrong or doubtful, errors first; a start with an error is refused. Looks at files, changes nothing."""
+    """Everything wrong or doubtful, errors first; a start with an error is refused. Leaves nothing behind."""
     findings = [
         *_exposure(settings),
         *_secrets(settings),
@@ -148,10 +149,14 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         place = _nearest(folder)
         if not place.is_dir():
             yield Finding("error", name, f"{str(place)!r} is not a folder; choose another place")
-        elif not os.access(place, os.W_OK | os.X_OK):
-            yield Finding(
-                "error", name, f"{str(place)!r} cannot be written to; change its owner or choose another place"
-            )
+            continue
+        try:
+            # A trial, since rights alone do not tell: of root, of a file system that is read-only or full.
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            cure = "change its owner or choose another place"
+            yield Finding("error", name, f"{str(place)!r} cannot be written to ({error.strerror}); {cure}")
     if settings.blob_store_url == "memory:":
         yield Finding(
             "warning", "blob_store_url", "content is kept in memory and lost at the stop; use it for tests only"
