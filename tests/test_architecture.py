@@ -1,7 +1,7 @@
 """The plan of the house, kept: which package may import which, and a few rules that no linter has.
 
-The plan is docs/architecture.md. The rules read the source by ``ast`` and run nothing. Each is a function from modules to
-complaints, so that the tests at the end can show on small made-up modules that it does complain.
+The plan is docs/architecture.md. The rules read the source by ``ast`` and run nothing. Each is a function from modules
+to complaints, so that the tests at the end can show on small made-up modules that it does complain.
 """
 
 from __future__ import annotations
