@@ -31,8 +31,16 @@ def uv() -> Path:
 
 def main(options: list[str]) -> None:
     lock = ROOT / "requirements.lock"
-    command = [str(uv()), "pip", "compile", "pyproject.toml", "--group", "dev", "--universal", "--python-version", "3.11"]
-    command += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quiet"]
+    command = [str(uv()), "pip", "compile", "pyproject.toml", "--group", "dev", "--universal"]
+    command += [
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-header",
+        "--quiet",
+    ]
     command += ["--output-file", lock.name, *(options or ["--upgrade"])]
     subprocess.run(command, cwd=ROOT, check=True)
     lock.write_text(HEADER + lock.read_text(encoding="utf-8"), encoding="utf-8")
