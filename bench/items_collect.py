@@ -1,0 +1,114 @@
+"""P11, garbage collection under load; and the place of P7."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bench import crew
+from bench.items_pushes import tiny_pushers
+from bench.items_rate import manifest_requests
+from bench.naru import Naru
+from bench.rate import Load
+from bench.seed_naru import GarbageWatch, seed_garbage
+from bench.server import BenchError
+from bench.turns import Bench, Row, Sample
+
+INTERVAL = 3  # seconds from the start of the server to the first round of the collector
+WINDOW = 2.0  # seconds of one measurement of the load
+LONGEST = 300.0  # seconds that a collection may take
+POLL = 0.05
+CONNECTIONS = 8
+PUSHERS = 2
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What clients saw: pulls by wrk, pushes by a crew, at the same time."""
+
+    pulls: list[Sample]
+    pushes: int = 0
+    errors: int = 0
+
+    @property
+    def p99(self) -> float:
+        """The worst window's."""
+        return max(sample.p99 or 0.0 for sample in self.pulls)
+
+
+def run_p7(bench: Bench) -> None:
+    bench.miss("P7 pulls and pushes while a cleanup run goes on: cleanup comes later; P11 has the collector's part")
+
+
+def run_p11(bench: Bench) -> None:
+    """Collect many unreferenced blobs while clients pull and push; on our side only."""
+    for server in bench.servers:
+        if "online collection" in server.lacks:
+            bench.miss(f"P11: {server.name}: {server.lacks['online collection']}")
+    naru = bench.servers[0]
+    if not isinstance(naru, Naru):
+        return
+    load = Load(naru, list(manifest_requests(bench, naru, by="tag")), CONNECTIONS, bench.folder / "load")
+    quiet = _under_load(naru, load, bench.seconds)
+    naru.settings["NARU_COLLECTION_INTERVAL_SECONDS"] = str(INTERVAL)
+    try:
+        for count in bench.content.scale.garbage:
+            _collect(bench, naru, load, count, quiet)
+    finally:
+        naru.settings.clear()
+        naru.stop()
+        naru.start()
+
+
+def _collect(bench: Bench, naru: Naru, load: Load, count: int, quiet: Loaded) -> None:
+    naru.stop()
+    watch = GarbageWatch(naru.data, seed_garbage(naru.data, count, f"garbage-{count}"))
+    naru.start()
+    loaded = Loaded([])
+    with ThreadPoolExecutor(1) as pool:
+        timer = pool.submit(_time_collection, watch)
+        while not timer.done():
+            window = _under_load(naru, load, WINDOW)
+            loaded.pulls += window.pulls
+            loaded.pushes += window.pushes
+            loaded.errors += window.errors
+        seconds = timer.result()
+    watch.close()
+    work = f"collection of {count:,} unreferenced blobs"
+    notes = [f"took {seconds:.1f} s, during which {loaded.pushes:,} pushes went through, {loaded.errors} errors"]
+    cost = Row("P11", f"{work}: time a blob", "us", better="lower", notes=notes)
+    cost.samples[naru.name] = [Sample(seconds / count * 1e6)]
+    errors = Row("P11", f"{work}: failed pulls and pushes", "errors", better="lower", limit=0.0)
+    errors.samples[naru.name] = [Sample(loaded.errors)]
+    tail = Row("P11", f"{work}: p99 of pulls against that without", "times", better="lower", limit=2.0)
+    tail.notes.append(f"p99 {loaded.p99:.1f} ms in the worst {WINDOW:g} s, {quiet.p99:.1f} ms without collection")
+    tail.samples[naru.name] = [Sample(loaded.p99 / max(quiet.p99, 1e-3))]
+    bench.rows += [cost, errors, tail]
+
+
+def _time_collection(watch: GarbageWatch) -> float:
+    """Seconds from the first blob's end to the last one's."""
+    start = time.monotonic()
+    while not watch.begun():
+        _wait(start, "the collector did not begin")
+    began = time.monotonic()
+    while not watch.done():
+        _wait(began, "the collection did not end")
+    return time.monotonic() - began
+
+
+def _wait(since: float, failure: str) -> None:
+    if time.monotonic() - since > LONGEST:
+        raise BenchError(f"{failure} within {LONGEST:.0f} s")
+    time.sleep(POLL)
+
+
+def _under_load(naru: Naru, load: Load, seconds: float) -> Loaded:
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(crew.run, tiny_pushers(naru, "bench/live", PUSHERS), seconds)
+        pulls = load.drive(seconds)
+        pushes = pushing.result()
+    if pushes.first_error:
+        raise BenchError(f"a push failed: {pushes.first_error}")
+    return Loaded([pulls], pushes.done, pulls.errors + pushes.errors)

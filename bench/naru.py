@@ -1,0 +1,101 @@
+"""Naru as ``naru serve`` starts it: with authentication, permissions, pull gates and pull counting on."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench import seed_naru
+from bench.content import REGISTRY, Content
+from bench.server import BenchError, Server, find_program
+from bench.wire import HOST, Connection
+
+USER, PASSWORD = "admin", "benchmark-password-1"
+ACCESS_KEY, SECRET_KEY = "benchmarkaccesskey00", "benchmark-secret-key-0123456789abcdef"
+RENEW_BEFORE = 180.0  # seconds that a token has to be good for when it is handed out
+BASIC = "Basic " + base64.b64encode(f"{ACCESS_KEY}:{SECRET_KEY}".encode()).decode()
+
+
+def find() -> Path | None:
+    """``NARU_BENCH_NARU``, beside the running interpreter, or on PATH."""
+    beside = Path(sys.executable).parent / "naru"
+    if "NARU_BENCH_NARU" not in os.environ and beside.is_file():
+        return beside
+    return find_program(("naru",), "NARU_BENCH_NARU")
+
+
+class Naru(Server):
+    def __init__(self, folder: Path, program: Path) -> None:
+        super().__init__(folder)
+        self._program = program
+        self.name = "Naru"
+        self._tokens: dict[str, tuple[str, float]] = {}  # scope -> header, monotonic time of expiry
+        self._realm: tuple[str, str] | None = None
+        self.settings: dict[str, str] = {}  # NARU_* variables of the next start, beside those of every start
+
+    @property
+    def version(self) -> str:
+        result = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=False, timeout=30)
+        found = re.search(r"\d+\.\d+\S*", result.stdout)
+        return found[0] if found else "of unknown version"
+
+    def command(self) -> list[str]:
+        return [str(self._program), "serve"]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "NARU_DATA": str(self.data),
+            "NARU_PUBLIC": f"{HOST}:{self.port}",
+            "NARU_BOOTSTRAP_USER": USER,
+            "NARU_BOOTSTRAP_PASSWORD": PASSWORD,
+            "NARU_BOOTSTRAP_ACCESS_KEY": ACCESS_KEY,
+            "NARU_BOOTSTRAP_SECRET_KEY": SECRET_KEY,
+            "NARU_BOOTSTRAP_REGISTRIES": REGISTRY,
+            **self.settings,
+        }
+
+    def seed(self, content: Content) -> None:
+        """Into the database and the store that a first start made."""
+        self.start()
+        self.stop()
+        seed_naru.seed(self.data, content)
+
+    def key_authorization(self) -> str:
+        return BASIC
+
+    def authorization(self, image: str, actions: str = "pull") -> str:
+        """A bearer token for one image, as every client gets its own."""
+        return self._token(f"repository:{image}:{actions}")
+
+    def catalog_authorization(self) -> str:
+        return self._token("registry:catalog:*")
+
+    def _token(self, scope: str) -> str:
+        header, expiry = self._tokens.get(scope, ("", 0.0))
+        if expiry > time.monotonic():
+            return header
+        with Connection(self.port, BASIC) as connection:
+            realm, service = self._find_realm()
+            answer = connection.request("GET", f"{realm}?service={service}&scope={scope}").expect(200)
+        found = json.loads(answer.body)
+        header = f"Bearer {found.get('token') or found['access_token']}"
+        self._tokens[scope] = (header, time.monotonic() + found.get("expires_in", 60) - RENEW_BEFORE)
+        return header
+
+    def _find_realm(self) -> tuple[str, str]:
+        """Path and service of the token endpoint, from the challenge of ``GET /v2/``."""
+        if self._realm is None:
+            with Connection(self.port) as anonymous:
+                challenge = anonymous.request("GET", "/v2/").expect(401).headers.get("www-authenticate", "")
+            found = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+            if "realm" not in found:
+                raise BenchError(f"no bearer challenge from Naru: {challenge!r}")
+            path = "/" + found["realm"].split("://", 1)[-1].partition("/")[2]
+            self._realm = path, found.get("service", "")
+        return self._realm
