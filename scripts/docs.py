@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from naru.cli import main as naru
 from naru.settings import reference
 
 ROOT = Path(__file__).parent.parent
 
 
+def commands() -> str:
+    """The page of the command line, in Markdown: every command with its help."""
+    lines = [
+        "# Commands",
+        "",
+        "<!-- Written by `make docs` from src/naru/cli.py: change it there. -->",
+        "",
+        "From a clone the command is `.venv/bin/naru`. Every option of [Settings](settings.md) can be given by the",
+        "environment or the file as well. Data goes to stdout, everything else to stderr.",
+    ]
+    for path, command in walk("naru", naru):
+        context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100, color=False)
+        text = re.sub(r"[ \t]+$", "", command.get_help(context), flags=re.MULTILINE)
+        lines += ["", f"## {path}", "", "```text", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """A command and, below a group, all of its commands, each with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            if not command.commands[name].hidden:
+                yield from walk(f"{path} {name}", command.commands[name])
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
-    return {ROOT / "docs" / "reference" / "settings.md": reference()}
+    folder = ROOT / "docs" / "reference"
+    return {folder / "settings.md": reference(), folder / "commands.md": commands()}
 
 
 def main() -> None:
