@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -101,6 +101,11 @@ async def test_long_values_are_cut() -> None:
 )
 async def test_modes(mode: Mode, status: int, lines: int) -> None:
     assert (await written(mode=mode, status=status)).count("\n") == lines
+
+
+@pytest.mark.parametrize("user", [None, ""])
+async def test_nobody_is_null(user: str | None) -> None:
+    assert json.loads(await written(user=user))["user"] is None
 
 
 async def test_lines_are_written_while_running_together() -> None:
@@ -242,3 +247,14 @@ def test_secrets_are_hidden(text: str, expected: str) -> None:
 def test_timestamps() -> None:
     assert timestamp(NOW) == "2023-11-14T22:13:20.123Z"
     assert timestamp(0) == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.usefixtures("root_logger")
+@pytest.mark.parametrize(("level", "lines"), [("info", 1), ("debug", 3)])
+def test_libraries_are_quiet_unless_debugging(level: Literal["info", "debug"], lines: int) -> None:
+    stream = io.StringIO()
+    configure(Settings(log_level=level), stream)
+    logging.getLogger("alembic.runtime").info("a plugin was set up")
+    logging.getLogger("naru.test").debug("detail")
+    logging.getLogger("naru.test").info("started")
+    assert stream.getvalue().count("\n") == lines

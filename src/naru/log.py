@@ -22,6 +22,8 @@ from naru.settings import Settings
 Mode = Literal["all", "errors", "off"]
 Form = Literal["json", "text"]
 
+_TALKATIVE = ("alembic", "granian", "_granian")  # libraries that tell at `info` what only helps to find faults in them
+
 MAX_VALUE = 512  # characters of one value that came from outside
 MAX_MESSAGE = 16_384  # characters of a message or a traceback
 
@@ -90,7 +92,7 @@ def _plain(text: str) -> str:
 @lru_cache(maxsize=1024)
 def _known(value: str | None) -> str:
     """``quote`` for values that come again and again: a lookup is cheaper."""
-    return "null" if value is None else quote(value[:MAX_VALUE])
+    return quote(value[:MAX_VALUE]) if value else "null"
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -100,6 +102,8 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET if settings.log_level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
 
 
@@ -134,7 +138,7 @@ class AccessLog:
         self._stopping = asyncio.Event()
         self.dropped = 0  # lines, since the start
 
-    def record(  # noqa: PLR0917 - called once a request, from one place; keywords would cost a tenth of it
+    def record(
         self,
         method: str,
         path: str,
