@@ -142,6 +142,12 @@ class Settings(BaseSettings):
         _LIMITS, 1000, "Unfinished uploads that one user may have at once.", ge=1, le=1_000_000
     )
 
+    allow_sparse_manifests: bool = _option(
+        _LIMITS,
+        False,
+        "Accept a manifest whose blobs are not all there, as the distribution spec permits. Off, a push that forgot a "
+        "layer is refused instead of becoming an image that cannot be pulled.",
+    )
     access_log: Literal["all", "errors", "off"] = _option(
         _LOGS, "all", "Requests that get a line in the access log; `errors`: those answered with 400 or above."
     )

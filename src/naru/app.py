@@ -1,0 +1,199 @@
+"""The composition root: from settings to a wired application. The only file that knows everybody."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+
+from naru.clock import SystemClock
+from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.db.engine import Database
+from naru.db.migrate import upgrade
+from naru.db.pull import PullQueries
+from naru.log import AccessLog
+from naru.services.accounts import Accounts, Bootstrap, BootstrapResult
+from naru.services.activity import Activity
+from naru.services.blobs import Blobs
+from naru.services.catalog import Catalog
+from naru.services.collection import Collector
+from naru.services.identities import Identities
+from naru.services.manifests import Manifests
+from naru.services.registries import Registries
+from naru.services.secrets import Verifier, derive, installation_key
+from naru.services.tokens import Tokens
+from naru.services.uploads import Uploads
+from naru.settings import Settings
+from naru.storage.filesystem import filesystem_storage
+from naru.storage.memory import memory_storage
+from naru.web.addresses import Addresses
+from naru.web.door import Door, Drain, Handle
+from naru.web.guard import Guard
+from naru.web.metrics import Metrics
+from naru.web.oci.door import Services
+from naru.web.site import Site
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Core:
+    """What the server and the command line share: the database, the store and the services that need no web."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    area: UploadArea
+    blobs: BlobStore
+    accounts: Accounts
+    registries: Registries
+    collector: Collector
+
+    async def start(self) -> None:
+        await self.database.start()
+
+    async def aclose(self) -> None:
+        await self.database.aclose()
+
+    async def bootstrap(self) -> BootstrapResult:
+        """What the first start makes; see ``Accounts.bootstrap``."""
+        wanted = self.settings
+        password, secret = wanted.bootstrap_password, wanted.bootstrap_secret_key
+        return await self.accounts.bootstrap(
+            Bootstrap(
+                user=wanted.bootstrap_user or "admin",
+                password=password.get_secret_value() if password else None,
+                access_key=wanted.bootstrap_access_key,
+                secret_key=secret.get_secret_value() if secret else None,
+                appkey=wanted.bootstrap_appkey,
+                registries=wanted.bootstrap_registries,
+            )
+        )
+
+
+def build_core(settings: Settings, clock: Clock | None = None) -> Core:
+    """Open the store and the database, migrating it when it is older. Blocks; call it before serving.
+
+    Raises ``DatabaseTooNew``, ``OSError`` (folders that cannot be made).
+    """
+    clock = clock or SystemClock()
+    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if upgrade(settings.database_file):
+        log.info("the database was brought to the schema of this version")
+    folder = settings.blob_folder
+    area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
+    database = Database(settings.database_file)
+    return Core(
+        settings=settings,
+        clock=clock,
+        database=database,
+        area=area,
+        blobs=blobs,
+        accounts=Accounts(database=database, clock=clock),
+        registries=Registries(database=database, clock=clock),
+        collector=Collector(
+            database=database,
+            blobs=blobs,
+            area=area,
+            clock=clock,
+            upload_expiry_seconds=settings.upload_expiry_seconds,
+            interval_seconds=settings.collection_interval_seconds,
+        ),
+    )
+
+
+class Application:
+    """The wired server: a door for each listener, and the background work. Made by ``build``."""
+
+    def __init__(self, core: Core, *, installation_id: str) -> None:
+        settings, clock, database = core.settings, core.clock, core.database
+        self.core = core
+        self.drain = Drain()
+        self._pull = PullQueries(settings.database_file)
+        self._activity = Activity(database=database, clock=clock)
+        self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
+        grace = settings.collection_grace_seconds
+        addresses = Addresses(
+            external_url=settings.external_url,
+            private_external_url=settings.private_external_url,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        tokens = Tokens(
+            key=derive(installation_key(settings.data), "token"),
+            audience=installation_id,
+            lifetime_seconds=settings.token_lifetime_seconds,
+            clock=clock,
+        )
+        identities = Identities(pull=self._pull, activity=self._activity, verifier=Verifier(), clock=clock)
+        services = Services(
+            guard=Guard(pull=self._pull, identities=identities, tokens=tokens, addresses=addresses, clock=clock),
+            addresses=addresses,
+            blobs=Blobs(database=database, pull=self._pull, blobs=core.blobs, clock=clock, grace_seconds=grace),
+            uploads=Uploads(
+                database=database,
+                pull=self._pull,
+                area=core.area,
+                blobs=core.blobs,
+                clock=clock,
+                grace_seconds=grace,
+                limit_per_user=settings.max_uploads_per_user,
+            ),
+            manifests=Manifests(
+                database=database,
+                pull=self._pull,
+                activity=self._activity,
+                clock=clock,
+                grace_seconds=grace,
+                allow_sparse=settings.allow_sparse_manifests,
+            ),
+            catalog=Catalog(pull=self._pull),
+            store=core.blobs,
+        )
+        self._metrics = Metrics()
+        site = Site(services=services, tokens=tokens, metrics=self._metrics, drain=self.drain, ready=self._ready)
+        self.public = self._door(site.handle, "public")
+        self.private = self._door(site.handle, "private")
+        self.metrics = self._door(site.metrics_only, "metrics")
+
+    def _door(self, handle: Handle, listener: str) -> Door:
+        return Door(
+            handle,
+            listener=listener,
+            drain=self.drain,
+            metrics=self._metrics,
+            access_log=self._access_log,
+            body_timeout=self.core.settings.body_timeout_seconds,
+        )
+
+    async def _ready(self) -> None:
+        await self._pull.ping()
+        async for _pending in self.core.area.pending():
+            break
+
+    async def start(self) -> None:
+        """Begin the background work."""
+        await self._access_log.start()
+        await self._activity.start()
+        await self.core.collector.start()
+
+    async def aclose(self) -> None:
+        """Stop the background work, write what it gathered, close the database."""
+        await self.core.collector.aclose()
+        await self._activity.aclose()
+        await self._access_log.aclose()
+        await self.core.aclose()
+        self._pull.close()
+
+
+async def build(settings: Settings, clock: Clock | None = None) -> tuple[Application, BootstrapResult]:
+    """The application on these settings, started, and what the first start generated."""
+    core = build_core(settings, clock)
+    await core.start()
+    try:
+        made = await core.bootstrap()
+        application = Application(core, installation_id=await core.accounts.installation_id())
+    except BaseException:
+        await core.aclose()
+        raise
+    await application.start()
+    return application, made

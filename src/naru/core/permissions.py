@@ -1,0 +1,80 @@
+"""Who may do what: the one table of roles, and ``Grant``, the proof that the table was asked.
+
+Source: the permission matrix of the NCR user guide (last section). Project Admin, Project Member and Service Admin
+share a column: everything. Service Viewer: every read, and pull. Image Uploader: every read, and push, but no pull.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from naru.core.errors import Denied
+
+
+class Permission(StrEnum):
+    VIEW = "view"  # registries, images, artifacts, tags and their lists
+    PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"  # images, artifacts, tags, blobs
+
+
+class Role(StrEnum):
+    PROJECT_ADMIN = "project-admin"
+    PROJECT_MEMBER = "project-member"
+    SERVICE_ADMIN = "service-admin"
+    SERVICE_VIEWER = "service-viewer"
+    IMAGE_UPLOADER = "image-uploader"
+
+
+EVERYTHING = frozenset(Permission)
+ANONYMOUS_PULL = frozenset({Permission.VIEW, Permission.PULL})
+NOTHING: frozenset[Permission] = frozenset()
+
+ROLES: dict[Role, frozenset[Permission]] = {
+    Role.PROJECT_ADMIN: EVERYTHING,
+    Role.PROJECT_MEMBER: EVERYTHING,
+    Role.SERVICE_ADMIN: EVERYTHING,
+    Role.SERVICE_VIEWER: frozenset({Permission.VIEW, Permission.PULL}),
+    Role.IMAGE_UPLOADER: frozenset({Permission.VIEW, Permission.PUSH}),
+}
+
+
+def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
+    """What several roles allow together: they add up. A role that this version does not know allows nothing."""
+    allowed: frozenset[Permission] = frozenset()
+    for role in roles:
+        if role in ROLES:
+            allowed |= ROLES[Role(role)]
+    return allowed
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFacts:
+    """What every door has to know of a registry before it lets anybody in."""
+
+    id: int
+    project_id: int
+    name: str
+    kind: str  # normal | cache
+    public_uri: bool
+    anonymous_pull: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Proof that somebody may do ``permissions`` in ``registry``. Only ``web.guard`` and the command line make one.
+
+    Services that read or change something take it first. ``user_id`` is None for anonymous pulls.
+    """
+
+    registry: RegistryFacts
+    permissions: frozenset[Permission]
+    user_id: int | None
+    actor: str  # the user's name, for logs
+
+    def require(self, permission: Permission) -> None:
+        """Raise ``Denied`` unless the grant covers ``permission``: a service's own check, whatever the door did."""
+        if permission not in self.permissions:
+            raise Denied(f"this request may not {permission} in registry '{self.registry.name}'")

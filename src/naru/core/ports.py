@@ -1,0 +1,105 @@
+"""What is outside Naru, as contracts. Adapters are in ``naru.storage``; ``tests/contracts`` runs one suite on each.
+
+Errors of every method, beside those that it names: ``StorageFull`` when there is no room, ``Unavailable`` when the
+store cannot be reached or answers with an I/O error. After either, the old state is intact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """The time in microseconds since 1970-01-01 UTC; may jump. Nothing else reads the wall clock."""
+        ...
+
+
+class RunningHash(Protocol):
+    """What ``hashlib`` objects are: fed by the upload area while bytes are written, off the event loop."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    key: str
+    size: int  # bytes
+    modified: int  # microseconds since 1970 UTC
+
+
+class UploadArea(Protocol):
+    """Bytes on their way in. An upload is named by ``upload_id``: 32 lower-case hex digits, made by us, never by a
+    client.
+
+    One writer an upload at a time is the caller's duty; two at once are undefined.
+    """
+
+    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
+        """Write ``body`` at ``offset`` (bytes; 0 makes the upload), cutting off what was beyond; return the new length.
+
+        ``hashes.update`` sees exactly the bytes that were written, in order. When ``body`` raises, the bytes so far
+        stay
+        and the error goes on to the caller (``length`` then tells how many). Memory is bounded however long the body.
+        """
+        ...
+
+    async def length(self, upload_id: str) -> int | None:
+        """Bytes held, or None when the upload has no bytes here."""
+        ...
+
+    def read(self, upload_id: str) -> AsyncIterator[bytes]:
+        """The bytes from the start, in pieces of at most 1 MiB. Nothing for an upload without bytes."""
+        ...
+
+    async def commit(self, upload_id: str, key: str) -> None:
+        """Make the upload the blob ``key``, durable against a power cut before this returns. The upload is gone after.
+
+        An upload without bytes becomes an empty blob. A ``key`` is used once in the life of a store.
+        """
+        ...
+
+    async def discard(self, upload_id: str) -> None:
+        """Forget the upload; no error when there is none."""
+        ...
+
+    def pending(self) -> AsyncIterator[StoredBlob]:
+        """Every upload that has bytes, its id as ``key``: for the sweep of what was abandoned."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes at rest, by ``key``: ``{algorithm}/{first two hex digits}/{hex}.{8 hex digits}``, see
+    ``core.digest.new_key``.
+
+    Blobs never change. A reader of a blob that is deleted meanwhile gets all bytes or an error, never wrong ones.
+    """
+
+    async def size(self, key: str) -> int | None:
+        """Bytes of the blob, or None when it is not there."""
+        ...
+
+    def path(self, key: str) -> Path | None:
+        """A file of this machine that holds exactly the blob, or None when the store has no files. Does not touch
+        the disk."""
+        ...
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Bytes ``start`` to ``end`` (exclusive; None is the end), in pieces of at most 1 MiB. ``BlobUnknown`` when
+        absent."""
+        ...
+
+    async def delete(self, keys: list[str]) -> None:
+        """Remove the blobs; those that are not there are no error."""
+        ...
+
+    def list(self) -> AsyncIterator[StoredBlob]:
+        """Every blob, in no order; those made or deleted meanwhile may be missing or present."""
+        ...
+
+    async def quarantine(self, key: str) -> None:
+        """Put a damaged blob aside: ``size`` is None from now on, the bytes are kept for a person to look at."""
+        ...

@@ -1,0 +1,270 @@
+"""Blobs, their links, uploads, and what the collector asks. See ``db.schema.blobs`` for the two queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, true, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from naru.db.engine import inserted_id
+from naru.db.schema import (
+    artifact_blobs,
+    awaited_blobs,
+    blob_links,
+    blob_reviews,
+    blobs,
+    doomed_files,
+    images,
+    link_reviews,
+    uploads,
+)
+
+_find = select(blobs.c.id, blobs.c.size, blobs.c.storage_key, blobs.c.damaged).where(
+    blobs.c.digest == bindparam("digest")
+)
+_link = upsert(blob_links).on_conflict_do_nothing()
+_review = upsert(link_reviews)
+_review = _review.on_conflict_do_update(
+    index_elements=["image_id", "blob_id"],
+    set_={"due_at": func.max(link_reviews.c.due_at, _review.excluded.due_at)},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedBlob:
+    """``spare_key`` is a file that the caller brought and nobody needs; ``missing`` asks the caller to bring one."""
+
+    spare_key: str | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one step of the collector did, and the files that it left to remove."""
+
+    reviewed: int
+    links: int
+    blobs: int
+    bytes: int
+    keys: tuple[str, ...]
+
+
+def link_blob(
+    tx: Connection, image_id: int, digest: str, size: int, storage_key: str | None, now: int, keep_until: int
+) -> LinkedBlob:
+    """Make the image hold the blob. ``storage_key`` is the durable file that holds its bytes, None to rely on the
+    stored one.
+
+    A damaged blob is healed by the new file. The link may not be collected before ``keep_until``.
+    """
+    spare: str | None = None
+    found = tx.execute(_find, {"digest": digest}).first()
+    if found is None:
+        if storage_key is None:
+            return LinkedBlob(missing=True)
+        made = tx.execute(
+            insert(blobs).values(digest=digest, size=size, storage_key=storage_key, damaged=False, created_at=now)
+        )
+        blob_id = inserted_id(made)
+    else:
+        blob_id, _size, stored_key, damaged = found
+        if damaged and storage_key is None:
+            return LinkedBlob(missing=True)
+        if damaged and storage_key is not None:
+            doom_file(tx, stored_key, now)
+            tx.execute(
+                update(blobs).where(blobs.c.id == blob_id).values(storage_key=storage_key, size=size, damaged=False)
+            )
+        elif storage_key is not None:
+            spare = storage_key
+    link(tx, image_id, blob_id, digest, now, keep_until)
+    return LinkedBlob(spare_key=spare)
+
+
+def link(tx: Connection, image_id: int, blob_id: int, digest: str, now: int, keep_until: int) -> None:
+    """Make the image hold a stored blob (an upload's last step, or a mount); manifests that came before it use it
+    now."""
+    tx.execute(_link, {"image_id": image_id, "blob_id": blob_id, "created_at": now})
+    tx.execute(_review, {"image_id": image_id, "blob_id": blob_id, "due_at": keep_until})
+    waiting = tx.execute(_waiting, {"image": image_id, "digest": digest}).scalars().all()
+    if waiting:
+        rows = [{"image_id": image_id, "blob_id": blob_id, "artifact_id": artifact_id} for artifact_id in waiting]
+        tx.execute(upsert(artifact_blobs).on_conflict_do_nothing(), rows)
+        tx.execute(_waited, {"image": image_id, "digest": digest})
+
+
+_waiting = select(awaited_blobs.c.artifact_id).where(
+    awaited_blobs.c.image_id == bindparam("image"), awaited_blobs.c.digest == bindparam("digest")
+)
+_waited = delete(awaited_blobs).where(
+    awaited_blobs.c.image_id == bindparam("image"), awaited_blobs.c.digest == bindparam("digest")
+)
+
+
+def renew_link(tx: Connection, image_id: int, blob_id: int, keep_until: int) -> bool:
+    """Keep a link that nothing may be using from the collector until then. False when the link is gone already."""
+    held = tx.execute(
+        select(blob_links.c.blob_id).where(blob_links.c.image_id == image_id, blob_links.c.blob_id == blob_id)
+    ).first()
+    if held is None:
+        return False
+    tx.execute(_review, {"image_id": image_id, "blob_id": blob_id, "due_at": keep_until})
+    return True
+
+
+def unlink(tx: Connection, image_id: int, blob_id: int) -> None:
+    """The image holds the blob no more; the collector looks at the blob next."""
+    tx.execute(delete(blob_links).where(blob_links.c.image_id == image_id, blob_links.c.blob_id == blob_id))
+    tx.execute(upsert(blob_reviews).values(blob_id=blob_id).on_conflict_do_nothing())
+
+
+def review_links_of(tx: Connection, artifact_id: int, due_at: int) -> None:
+    """The artifact is about to go: let the collector look at the links that it used, not before ``due_at``."""
+    rows = tx.execute(
+        select(artifact_blobs.c.image_id, artifact_blobs.c.blob_id).where(artifact_blobs.c.artifact_id == artifact_id)
+    ).all()
+    if rows:
+        tx.execute(_review, [{"image_id": image, "blob_id": blob, "due_at": due_at} for image, blob in rows])
+
+
+def review_blobs_of_registry(tx: Connection, registry_id: int) -> None:
+    """The registry is about to go: let the collector look at every blob that its images hold."""
+    held = (
+        select(blob_links.c.blob_id)
+        .join(images, images.c.id == blob_links.c.image_id)
+        .where(images.c.registry_id == registry_id)
+        .distinct()
+    )
+    tx.execute(upsert(blob_reviews).from_select(["blob_id"], held.where(true())).on_conflict_do_nothing())
+
+
+def mark_damaged(tx: Connection, blob_id: int) -> None:
+    tx.execute(update(blobs).where(blobs.c.id == blob_id).values(damaged=True))
+
+
+def doom_file(tx: Connection, storage_key: str, now: int) -> None:
+    """Remember to remove a file that no row names any more."""
+    tx.execute(upsert(doomed_files).values(storage_key=storage_key, created_at=now).on_conflict_do_nothing())
+
+
+# Uploads.
+
+
+def add_upload(
+    tx: Connection, upload_id: str, registry_id: int, image_name: str, user_id: int, algorithm: str, now: int
+) -> None:
+    tx.execute(
+        insert(uploads).values(
+            id=upload_id,
+            registry_id=registry_id,
+            image_name=image_name,
+            user_id=user_id,
+            algorithm=algorithm,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def count_uploads(tx: Connection, user_id: int) -> int:
+    return int(tx.execute(select(func.count()).where(uploads.c.user_id == user_id)).scalar_one())
+
+
+def remove_upload(tx: Connection, upload_id: str) -> bool:
+    return bool(tx.execute(delete(uploads).where(uploads.c.id == upload_id)).rowcount)
+
+
+def touch_upload(tx: Connection, upload_id: str, now: int) -> None:
+    tx.execute(update(uploads).where(uploads.c.id == upload_id).values(updated_at=now))
+
+
+def expired_uploads(tx: Connection, before: int, limit: int) -> list[str]:
+    """Ids of uploads that nobody has touched since ``before``, oldest first."""
+    asked = select(uploads.c.id).where(uploads.c.updated_at < before).order_by(uploads.c.updated_at).limit(limit)
+    return list(tx.execute(asked).scalars())
+
+
+def known_uploads(tx: Connection, ids: Iterable[str]) -> set[str]:
+    return set(tx.execute(select(uploads.c.id).where(uploads.c.id.in_(list(ids)))).scalars())
+
+
+# The collector.
+
+
+def collect(tx: Connection, now: int, limit: int) -> Collected:
+    """One bounded step: look at up to ``limit`` links and blobs whose time has come; cut, drop and doom what nothing
+    uses.
+
+    The check and the delete are one transaction, so a push either sees the blob and keeps it, or does not see it.
+    """
+    due = tx.execute(
+        select(link_reviews.c.image_id, link_reviews.c.blob_id)
+        .where(link_reviews.c.due_at <= now)
+        .order_by(link_reviews.c.due_at)
+        .limit(limit)
+    ).all()
+    links = 0
+    candidates: set[int] = set()
+    for image_id, blob_id in due:
+        cut = tx.execute(_cut_unused, {"image": image_id, "blob": blob_id}).rowcount
+        if cut:
+            links += 1
+            candidates.add(blob_id)
+        else:  # in use: off the queue until its artifact goes
+            tx.execute(_forget_review, {"image": image_id, "blob": blob_id})
+    reviews = list(tx.execute(select(blob_reviews.c.blob_id).limit(limit)).scalars())
+    if reviews:
+        tx.execute(_forget_blob_review, [{"blob": blob_id} for blob_id in reviews])
+        candidates.update(reviews)
+    dropped = [row for blob_id in sorted(candidates) if (row := tx.execute(_drop_unlinked, {"blob": blob_id}).first())]
+    if dropped:
+        tx.execute(
+            upsert(doomed_files).on_conflict_do_nothing(),
+            [{"storage_key": key, "created_at": now} for key, _size in dropped],
+        )
+    return Collected(
+        reviewed=len(due) + len(reviews),
+        links=links,
+        blobs=len(dropped),
+        bytes=sum(size for _key, size in dropped),
+        keys=tuple(key for key, _size in dropped),
+    )
+
+
+_cut_unused = delete(blob_links).where(
+    blob_links.c.image_id == bindparam("image"),
+    blob_links.c.blob_id == bindparam("blob"),
+    ~exists().where(
+        artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
+    ),
+)
+_forget_review = delete(link_reviews).where(
+    link_reviews.c.image_id == bindparam("image"), link_reviews.c.blob_id == bindparam("blob")
+)
+_forget_blob_review = delete(blob_reviews).where(blob_reviews.c.blob_id == bindparam("blob"))
+_drop_unlinked = (
+    delete(blobs)
+    .where(blobs.c.id == bindparam("blob"), ~exists().where(blob_links.c.blob_id == blobs.c.id))
+    .returning(blobs.c.storage_key, blobs.c.size)
+)
+
+
+def doomed(tx: Connection, limit: int) -> list[str]:
+    """Storage keys of files to remove, left over from a crash or an earlier step."""
+    return list(tx.execute(select(doomed_files.c.storage_key).limit(limit)).scalars())
+
+
+def forget_doomed(tx: Connection, keys: Iterable[str]) -> None:
+    """The files are gone."""
+    rows = [{"key": key} for key in keys]
+    if rows:
+        tx.execute(delete(doomed_files).where(doomed_files.c.storage_key == bindparam("key")), rows)
+
+
+def reclaimable(tx: Connection, now: int) -> tuple[int, int]:
+    """(links due for review, files to remove): what the collector has before it."""
+    due = tx.execute(select(func.count()).where(link_reviews.c.due_at <= now)).scalar_one()
+    files = tx.execute(select(func.count()).select_from(doomed_files)).scalar_one()
+    return int(due), int(files)

@@ -1,0 +1,65 @@
+"""Bring a database to the schema of this version. Migrations are in ``migrations/versions``."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from naru.core.errors import NaruError
+
+#: The newest revision; a test holds it equal to what Alembic finds. Known here so that a start without anything to
+#: migrate need not load Alembic.
+HEAD = "0001"
+
+
+class DatabaseTooNew(NaruError):
+    """The database was written by a newer version; running an older one on it could lose data."""
+
+
+def current_revision(path: Path) -> str | None:
+    """The schema revision of the file, or None when it is missing or empty."""
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:
+        return None
+    finally:
+        connection.close()
+    return str(row[0]) if row else None
+
+
+def upgrade(path: Path) -> bool:
+    """Migrate the database to ``HEAD``, making it when it is missing. True when something was done.
+
+    Raises ``DatabaseTooNew`` for a revision that this version does not know: downgrades are refused.
+    """
+    found = current_revision(path)
+    if found == HEAD:
+        return False
+    from alembic import command  # noqa: PLC0415 - a start without migration does not pay for it
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise DatabaseTooNew(
+            f"the database is at schema revision '{found}', which this version of Naru does not know: it was "
+            "written by a newer version. Install that version again, or restore a backup made before the upgrade"
+        )
+    from naru.db.engine import sqlite_engine  # noqa: PLC0415
+
+    engine = sqlite_engine(path)
+    try:
+        # Tables are remade in some migrations; SQLite can switch foreign keys only outside a transaction.
+        with engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            with connection.begin():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+    return True

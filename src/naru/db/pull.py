@@ -1,0 +1,257 @@
+"""The pull path's few statements, on the raw driver: each is one indexed query, answered in microseconds.
+
+On SQLite a point read is called straight in the event loop: a thread hop costs twenty times the read. Lists that may be
+long take a thread and a connection of their own. The methods are coroutines because PostgreSQL's driver will need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from naru.core.errors import Unavailable
+from naru.core.permissions import RegistryFacts
+from naru.db.engine import translate
+
+#: Lists of at most this many rows are read in the event loop.
+INLINE_ROWS = 1000
+
+
+class FoundManifest(NamedTuple):
+    artifact_id: int
+    image_id: int
+    tag_id: int | None  # None when asked by digest
+    digest: str
+    media_type: str
+    size: int  # bytes of the manifest
+    content: bytes  # empty for HEAD
+
+
+class FoundBlob(NamedTuple):
+    blob_id: int
+    image_id: int
+    size: int
+    storage_key: str
+    damaged: bool
+    review_due_at: int | None  # not None: nothing may be using the link, the collector will look at it then
+
+
+class FoundKey(NamedTuple):
+    """An access key with its user: what every request of its holder depends on."""
+
+    key_id: int
+    user_id: int
+    user_name: str
+    secret_hash: str
+    key_enabled: bool
+    user_enabled: bool
+    expires_at: int | None
+    service_admin: bool
+    roles: str  # "project id:role" joined by commas, or empty
+
+
+class FoundUpload(NamedTuple):
+    registry_id: int
+    image_name: str
+    user_id: int
+    algorithm: str
+
+
+class Referrer(NamedTuple):
+    artifact_id: int
+    media_type: str
+    digest: str
+    size: int
+    artifact_type: str | None
+    annotations: str | None  # JSON object
+
+
+_IMAGE = "SELECT id FROM images WHERE registry_id = ? AND name = ?"
+
+MANIFEST_BY_TAG = f"""
+    SELECT a.id, a.image_id, t.id, a.digest, a.media_type, a.manifest_size, m.content
+    FROM tags t JOIN artifacts a ON a.id = t.artifact_id JOIN manifests m ON m.artifact_id = a.id
+    WHERE t.image_id = ({_IMAGE}) AND t.name = ?
+"""
+MANIFEST_BY_DIGEST = f"""
+    SELECT a.id, a.image_id, NULL, a.digest, a.media_type, a.manifest_size, m.content
+    FROM artifacts a JOIN manifests m ON m.artifact_id = a.id
+    WHERE a.image_id = ({_IMAGE}) AND a.digest = ?
+"""
+HEAD_BY_TAG = f"""
+    SELECT a.id, a.image_id, t.id, a.digest, a.media_type, a.manifest_size, x''
+    FROM tags t JOIN artifacts a ON a.id = t.artifact_id
+    WHERE t.image_id = ({_IMAGE}) AND t.name = ?
+"""
+HEAD_BY_DIGEST = f"""
+    SELECT a.id, a.image_id, NULL, a.digest, a.media_type, a.manifest_size, x''
+    FROM artifacts a WHERE a.image_id = ({_IMAGE}) AND a.digest = ?
+"""
+BLOB = f"""
+    SELECT b.id, l.image_id, b.size, b.storage_key, b.damaged, r.due_at
+    FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.image_id = ({_IMAGE})
+    LEFT JOIN link_reviews r ON r.image_id = l.image_id AND r.blob_id = b.id
+    WHERE b.digest = ?
+"""
+BLOB_HOLDERS = """
+    SELECT reg.name, i.name
+    FROM blobs b JOIN blob_links l ON l.blob_id = b.id JOIN images i ON i.id = l.image_id
+    JOIN registries reg ON reg.id = i.registry_id
+    WHERE b.digest = ? AND NOT b.damaged AND reg.project_id = ? LIMIT 100
+"""
+STORED_BLOB = "SELECT id, size, storage_key, damaged FROM blobs WHERE digest = ?"
+REGISTRY = """
+    SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries WHERE project_id = ? AND name = ?
+"""
+REGISTRIES = """
+    SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries
+    WHERE project_id = ? ORDER BY name || '/'
+"""
+KEY = """
+    SELECT k.id, u.id, u.name, k.secret_hash, k.enabled, u.enabled, k.expires_at, u.service_admin,
+        coalesce((SELECT group_concat(m.project_id || ':' || m.role) FROM memberships m WHERE m.user_id = u.id), '')
+    FROM access_keys k JOIN users u ON u.id = k.user_id
+"""
+KEY_BY_NAME = KEY + " WHERE k.access_key = ?"
+KEY_BY_ID = KEY + " WHERE k.id = ?"
+UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE id = ?"
+DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
+TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"
+IMAGES = """
+    SELECT name FROM images WHERE registry_id = ? AND name > ? AND artifact_count > 0 ORDER BY name LIMIT ?
+"""
+REFERRERS = f"""
+    SELECT id, media_type, digest, manifest_size, artifact_type, annotations FROM artifacts
+    WHERE image_id = ({_IMAGE}) AND subject_digest = ? AND id > ? ORDER BY id LIMIT ?
+"""
+REFERRERS_OF_TYPE = f"""
+    SELECT id, media_type, digest, manifest_size, artifact_type, annotations FROM artifacts
+    WHERE image_id = ({_IMAGE}) AND subject_digest = ? AND artifact_type = ? AND id > ? ORDER BY id LIMIT ?
+"""
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64, timeout=5.0)
+    for pragma in ("query_only=ON", "cache_size=-32768", "mmap_size=1073741824", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class PullQueries:
+    """Reads for ``/v2/``. Every method sees what was committed before it was called. ``Unavailable`` on a sick
+    database."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _connect(path)
+        self._lists = _connect(path)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="naru-list")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._connection.close()
+        self._lists.close()
+
+    def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+        try:
+            return self._connection.execute(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+    async def _many(self, sql: str, parameters: tuple[Any, ...], limit: int) -> list[Any]:
+        try:
+            if limit <= INLINE_ROWS:
+                return self._connection.execute(sql, parameters).fetchall()
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: self._lists.execute(sql, parameters).fetchall()
+            )
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+    async def ping(self) -> None:
+        """Raise ``Unavailable`` when the database does not answer."""
+        if self._one("SELECT 1 FROM alembic_version", ()) is None:
+            raise Unavailable("the database has no schema")
+
+    async def default_project(self) -> int:
+        """Id of the project that answers on every host which no other project claims."""
+        row = self._one(DEFAULT_PROJECT, ())
+        if row is None:
+            raise Unavailable("the database has no default project: start the server once to make it")
+        return int(row[0])
+
+    async def registry(self, project_id: int, name: str) -> RegistryFacts | None:
+        row = self._one(REGISTRY, (project_id, name))
+        return None if row is None else _facts(row)
+
+    async def registries(self, project_id: int) -> list[RegistryFacts]:
+        """All of a project, in the order in which their images' full names sort."""
+        return [_facts(row) for row in await self._many(REGISTRIES, (project_id,), 0)]
+
+    async def key_by_name(self, access_key: str) -> FoundKey | None:
+        row = self._one(KEY_BY_NAME, (access_key,))
+        return None if row is None else FoundKey(*row)
+
+    async def key_by_id(self, key_id: int) -> FoundKey | None:
+        row = self._one(KEY_BY_ID, (key_id,))
+        return None if row is None else FoundKey(*row)
+
+    async def manifest_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
+        row = self._one(MANIFEST_BY_TAG, (registry_id, image, tag))
+        return None if row is None else FoundManifest(*row)
+
+    async def manifest_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
+        row = self._one(MANIFEST_BY_DIGEST, (registry_id, image, digest))
+        return None if row is None else FoundManifest(*row)
+
+    async def head_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
+        row = self._one(HEAD_BY_TAG, (registry_id, image, tag))
+        return None if row is None else FoundManifest(*row)
+
+    async def head_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
+        row = self._one(HEAD_BY_DIGEST, (registry_id, image, digest))
+        return None if row is None else FoundManifest(*row)
+
+    async def blob(self, registry_id: int, image: str, digest: str) -> FoundBlob | None:
+        """The blob if *this* image holds it; that others do is nobody's business here."""
+        row = self._one(BLOB, (registry_id, image, digest))
+        return None if row is None else FoundBlob(*row)
+
+    async def blob_holders(self, digest: str, project_id: int) -> list[tuple[str, str]]:
+        """(registry, image) names of the project that hold the blob, at most 100: candidates for a mount without
+        source."""
+        return await self._many(BLOB_HOLDERS, (digest, project_id), 100)
+
+    async def stored_blob(self, digest: str) -> tuple[int, int, str, bool] | None:
+        """(id, size, storage key, damaged) of the blob wherever it is linked. Tell no client what this says."""
+        row: tuple[int, int, str, bool] | None = self._one(STORED_BLOB, (digest,))
+        return row
+
+    async def upload(self, upload_id: str) -> FoundUpload | None:
+        row = self._one(UPLOAD, (upload_id,))
+        return None if row is None else FoundUpload(*row)
+
+    async def tags(self, registry_id: int, image: str, last: str, limit: int) -> list[str]:
+        """Up to ``limit`` tag names that sort after ``last``, in byte order."""
+        return [row[0] for row in await self._many(TAGS, (registry_id, image, last, limit), limit)]
+
+    async def images(self, registry_id: int, last: str, limit: int) -> list[str]:
+        """Up to ``limit`` names of images that hold artifacts, after ``last``, in byte order."""
+        return [row[0] for row in await self._many(IMAGES, (registry_id, last, limit), limit)]
+
+    async def referrers(
+        self, registry_id: int, image: str, subject: str, artifact_type: str | None, after: int, limit: int
+    ) -> list[Referrer]:
+        """Up to ``limit`` artifacts whose subject is ``subject``, with an id above ``after``, oldest first."""
+        if artifact_type is None:
+            rows = await self._many(REFERRERS, (registry_id, image, subject, after, limit), limit)
+        else:
+            parameters = (registry_id, image, subject, artifact_type, after, limit)
+            rows = await self._many(REFERRERS_OF_TYPE, parameters, limit)
+        return [Referrer(*row) for row in rows]
+
+
+def _facts(row: tuple[Any, ...]) -> RegistryFacts:
+    return RegistryFacts(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))

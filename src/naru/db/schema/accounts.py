@@ -1,0 +1,56 @@
+"""Projects (tenants), users, the roles that users have in projects, and their access keys."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, ForeignKey, Table, Text
+
+from naru.db.schema.base import Id, Name, Time, id_column, metadata
+
+projects = Table(
+    "projects",
+    metadata,
+    id_column(),
+    Column("name", Name, nullable=False, unique=True),
+    Column("appkey", Text, nullable=False, unique=True),
+    Column("host_label", Text, unique=True),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+users = Table(
+    "users",
+    metadata,
+    id_column(),
+    Column("name", Name, nullable=False, unique=True),
+    Column("password_hash", Text),
+    Column("service_admin", Boolean, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("role", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    id_column(),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("access_key", Text, nullable=False, unique=True),
+    Column("secret_hash", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),
+    Column("last_used_at", Time),
+    Column("last_used_address", Text),
+    sqlite_autoincrement=True,
+)

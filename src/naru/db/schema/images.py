@@ -1,0 +1,110 @@
+"""Images (OCI: repositories), their artifacts and tags.
+
+Manifest bytes have a table of their own so that lists of artifacts do not read them. ``artifact_blobs`` and
+``artifact_children`` are the reference graph; ``awaited_blobs`` are edges to blobs that the image does not hold
+(yet); ``artifacts.subject_digest`` is the edge to a subject that may arrive later.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from naru.db.schema.base import Id, Name, Time, id_column, metadata
+
+images = Table(
+    "images",
+    metadata,
+    id_column(),
+    Column("registry_id", Id, ForeignKey("registries.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("artifact_count", Integer, nullable=False),
+    Column("tag_count", Integer, nullable=False),
+    Column("pull_count", Id, nullable=False),
+    Column("pulled_at", Time),
+    UniqueConstraint("registry_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    id_column(),
+    Column("image_id", Id, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("artifact_type", Text),
+    Column("subject_digest", Text),
+    Column("annotations", Text),  # a JSON object, for the referrers list
+    Column("manifest_size", Integer, nullable=False),  # bytes of the manifest itself
+    Column("size", Id, nullable=False),  # bytes of config and layers, as the manifest says
+    Column("pushed_at", Time, nullable=False),
+    Column("pull_count", Id, nullable=False),
+    Column("pulled_at", Time),
+    UniqueConstraint("image_id", "digest"),
+    Index("ix_artifacts_image_id_subject_digest", "image_id", "subject_digest", "id"),
+    sqlite_autoincrement=True,
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    id_column(),
+    Column("image_id", Id, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("artifact_id", Id, ForeignKey("artifacts.id"), nullable=False, index=True),
+    Column("pushed_at", Time, nullable=False),
+    Column("pull_count", Id, nullable=False),
+    Column("pulled_at", Time),
+    UniqueConstraint("image_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+artifact_blobs = Table(
+    "artifact_blobs",
+    metadata,
+    Column("image_id", Id, primary_key=True),
+    Column("blob_id", Id, primary_key=True),
+    Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True, index=True),
+    # A manifest keeps the links of its blobs: the database refuses to cut a link that is in use.
+    ForeignKeyConstraint(["image_id", "blob_id"], ["blob_links.image_id", "blob_links.blob_id"]),
+    sqlite_with_rowid=False,
+)
+
+awaited_blobs = Table(
+    "awaited_blobs",
+    metadata,
+    Column("image_id", Id, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+artifact_children = Table(
+    "artifact_children",
+    metadata,
+    Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("image_id", Id, nullable=False),
+    Column("digest", Text, nullable=False),  # the child may not be here (yet): a sparse index
+    Index("ix_artifact_children_image_id_digest", "image_id", "digest"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,101 @@
+"""granian in our own process: the listeners, signals, and a stop that loses nothing.
+
+One process serves every listener, each with a socket of its own, so that what a connection came in on needs no header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from naru.app import Application, build
+from naru.services.accounts import BootstrapResult
+from naru.settings import Settings, parse_address
+from naru.web.door import Door
+
+log = logging.getLogger(__name__)
+
+#: Bytes of request headers; also how much of a body arrives at once.
+HTTP1_BUFFER = 256 * 1024
+HEADER_SECONDS = 20
+
+
+def _listener(settings: Settings, door: Door, address: str) -> Server:
+    host, port = parse_address(address)
+    return Server(
+        door,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HTTP1_BUFFER),
+        websockets=False,
+        backlog=1024,
+        backpressure=settings.max_connections,
+        ssl_cert=settings.tls_certificate,
+        ssl_key=settings.tls_key,
+        log_enabled=False,
+    )
+
+
+async def serve(settings: Settings, announce: Callable[[BootstrapResult], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ``announce`` is told what the first start generated."""
+    addresses = [address for address in (settings.public, settings.private, settings.metrics) if address]
+    for address in addresses:
+        _require_free(address)
+    application, made = await build(settings)
+    doors = [(settings.public, application.public), (settings.private, application.private)]
+    doors.append((settings.metrics, application.metrics))
+    servers = [_listener(settings, door, address) for address, door in doors if address]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = [asyncio.create_task(server.serve(), name="naru-listener") for server in servers]
+    scheme = "https" if settings.tls else "http"
+    log.info("ready at %s", ", ".join(f"{scheme}://{address}" for address in addresses))
+    announce(made)
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in done if task is not stopping]
+    await _drain(application, settings.drain_seconds)
+    for server in servers:
+        server.stop()  # type: ignore[no-untyped-call]
+    _late, waiting = await asyncio.wait(running, timeout=settings.drain_seconds)
+    stopping.cancel()
+    for task in waiting:  # transfers that outlived the time given to them
+        task.cancel()
+    await application.aclose()
+    for task in failed:
+        task.result()
+        log.error("a listener ended by itself")
+        sys.exit(1)
+
+
+async def _drain(application: Application, seconds: int) -> None:
+    """Refuse new requests, let running ones finish."""
+    application.drain.stopping = True
+    log.info("stopping: %d requests are being answered", application.drain.active)
+    if not await application.drain.wait_idle(seconds):
+        log.warning("stopping with %d requests unanswered after %d s", application.drain.active, seconds)
+
+
+def _require_free(address: str) -> None:
+    """Raise ``OSError`` with the address when the port is taken, before anything is touched."""
+    host, port = parse_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error

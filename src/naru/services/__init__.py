@@ -1,0 +1,1 @@
+"""Use cases: the only code that changes anything. A class a noun, dependencies in the constructor."""

@@ -1,0 +1,103 @@
+"""Secrets of people and machines: how they are made, hashed and compared; and the installation's own key.
+
+A generated secret key has 240 bits of entropy, so a salted SHA-256 keeps it; what a person may have chosen is hashed by
+argon2id. The hash says which of both it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+import string
+from pathlib import Path
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+_ALPHABET = string.ascii_letters + string.digits
+_GENERATED_LENGTH = 40
+_argon2 = PasswordHasher()
+
+#: Compared against when there is no such key, so that the answer takes as long as a wrong secret.
+_NOBODY = "sha256$00$" + "0" * 64
+
+
+def generate_access_key() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(20))
+
+
+def generate_secret() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED_LENGTH))
+
+
+def hash_generated(secret: str) -> str:
+    """For secrets that ``generate_secret`` made, and for nothing else."""
+    salt = secrets.token_hex(16)
+    return f"sha256${salt}${_sha256(salt, secret)}"
+
+
+def hash_chosen(secret: str) -> str:
+    """For passwords, and secret keys that an operator brings. About 50 ms of CPU."""
+    return _argon2.hash(secret)
+
+
+class Verifier:
+    """Checks secrets against hashes. Slow hashes run in a thread, one at a time: a flood of them cannot take the
+    CPU."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Semaphore(1)
+
+    async def matches(self, secret: str, stored_hash: str | None) -> bool:
+        """Constant time for a given hash; None stands for an unknown key and never matches."""
+        stored = stored_hash or _NOBODY
+        if stored.startswith("sha256$"):
+            _kind, salt, expected = stored.split("$")
+            return hmac.compare_digest(_sha256(salt, secret), expected) and stored_hash is not None
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(_verify_chosen, secret, stored)
+
+
+def _verify_chosen(secret: str, stored: str) -> bool:
+    try:
+        return _argon2.verify(stored, secret)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _sha256(salt: str, secret: str) -> str:
+    return hashlib.sha256(f"{salt}${secret}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def installation_key(folder: Path) -> bytes:
+    """The 32 bytes that this installation signs with: from ``secret.key`` in the data folder, made there at first
+    start.
+
+    The file is readable by its owner alone, and written so that a crash leaves either no file or a whole one.
+    """
+    path = folder / "secret.key"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = folder / f"secret.key.{os.getpid()}"
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # fails when another process was first: its key counts
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    key = path.read_bytes()
+    if len(key) != 32:
+        raise ValueError(f"secret.key in the data folder has {len(key)} bytes, not 32: restore it from a backup")
+    return key
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """A key for one purpose (HKDF-Expand with one block, RFC 5869)."""
+    return hmac.digest(key, purpose.encode() + b"\x01", "sha256")

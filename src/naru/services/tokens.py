@@ -1,0 +1,117 @@
+"""Bearer tokens: what ``docker login`` gets for its access key, and what it may do with it.
+
+A token limits, it never allows by itself: at each request the key's standing is asked again. Its scopes are bound to
+the ids of registries, so a registry that was deleted and made again under its name is another one.
+Source: Docker's token authentication specification; RFC 7519; NCR guide: a login lives 12 hours at most.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from naru.core.errors import Unauthorized
+from naru.core.permissions import Permission
+from naru.core.ports import Clock
+
+ALGORITHM = "HS256"
+MAX_TOKEN_BYTES = 16 * 1024
+REMEMBERED = 20_000
+#: A clock of another node may be ahead by this much.
+LEEWAY_SECONDS = 60
+
+Access = dict[tuple[int, str], frozenset[Permission]]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A verified token. ``access`` maps (registry id, image) to what the token is good for."""
+
+    key_id: int | None  # None: nobody signed in
+    access: Access
+    catalog: bool
+    expires_at: int  # microseconds since 1970 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    token: str
+    expires_in: int  # seconds
+    issued_at: int  # microseconds since 1970 UTC
+
+
+class Tokens:
+    def __init__(self, *, key: bytes, audience: str, lifetime_seconds: int, clock: Clock) -> None:
+        self._key = key
+        self._audience = audience
+        self._lifetime = lifetime_seconds
+        self._clock = clock
+        self._verified: OrderedDict[str, Token] = OrderedDict()
+
+    def issue(self, key_id: int | None, access: Access, *, catalog: bool) -> IssuedToken:
+        now = self._clock.now()
+        seconds = now // 1_000_000
+        claims: dict[str, Any] = {
+            "iss": "naru",
+            "aud": self._audience,
+            "iat": seconds,
+            "nbf": seconds,
+            "exp": seconds + self._lifetime,
+            "jti": secrets.token_hex(8),
+            "key": key_id,
+            "access": [
+                [registry_id, image, sorted(actions)] for (registry_id, image), actions in sorted(access.items())
+            ],
+            "catalog": catalog,
+        }
+        return IssuedToken(jwt.encode(claims, self._key, algorithm=ALGORITHM), self._lifetime, now)
+
+    def verify(self, text: str) -> Token:
+        """The token, if this installation signed it and its time is now; else ``Unauthorized``."""
+        now = self._clock.now()
+        known = self._verified.get(text)
+        if known is None:
+            known = self._decode(text, now)
+            self._verified[text] = known
+            if len(self._verified) > REMEMBERED:
+                self._verified.popitem(last=False)
+        if known.expires_at <= now:
+            self._verified.pop(text, None)
+            raise Unauthorized("the token has expired; sign in again")
+        return known
+
+    def _decode(self, text: str, now: int) -> Token:
+        if len(text) > MAX_TOKEN_BYTES or text.count(".") != 2:
+            raise Unauthorized("this is not a token of this server; sign in again")
+        try:
+            claims = jwt.decode(
+                text,
+                self._key,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                issuer="naru",
+                options={
+                    "require": ["exp", "iat", "nbf", "aud", "iss"],
+                    # The time is checked here, against our clock.
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+            if claims["nbf"] > now // 1_000_000 + LEEWAY_SECONDS:
+                raise Unauthorized("the token is not valid yet: the clocks of the servers differ too much")
+            return Token(
+                claims["key"],
+                {
+                    (int(registry_id), str(image)): frozenset(Permission(action) for action in actions)
+                    for registry_id, image, actions in claims["access"]
+                },
+                bool(claims["catalog"]),
+                int(claims["exp"]) * 1_000_000,
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Unauthorized("this is not a token of this server; sign in again") from error

@@ -1,0 +1,309 @@
+"""Blobs on their way in: open, append, finish, cancel.
+
+Bytes stream to the store while they are hashed in a thread, with no transaction open. The truth about progress is what
+the store holds. The hash of a running upload is kept in memory; an upload that comes back after a restart is read
+again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.digest import Digest, new_hash, new_key
+from naru.core.errors import (
+    DigestInvalid,
+    RangeInvalid,
+    SizeInvalid,
+    TooManyRequests,
+    Unavailable,
+    UploadConflict,
+    UploadUnknown,
+)
+from naru.core.names import RepositoryName
+from naru.core.permissions import Grant, Permission
+from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.db import blobs as blob_rows
+from naru.db.engine import Database
+from naru.db.images import ensure_image
+from naru.db.pull import PullQueries
+
+#: Hashes of running uploads kept in memory; one that fell out is read again at its end.
+REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a running hash has come. ``offset`` is what it has seen, in bytes."""
+
+    algorithm: str
+    hash: Any
+    offset: int = 0
+
+    def update(self, data: bytes, /) -> None:
+        self.hash.update(data)
+        self.offset += len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    id: str
+    offset: int  # bytes received
+
+
+class Uploads:
+    """Every method takes the grant first; uploads belong to the image and user that opened them, for all others they
+    do not exist (``UploadUnknown``)."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        pull: PullQueries,
+        area: UploadArea,
+        blobs: BlobStore,
+        clock: Clock,
+        grace_seconds: int,
+        limit_per_user: int,
+    ) -> None:
+        self._database = database
+        self._pull = pull
+        self._area = area
+        self._blobs = blobs
+        self._clock = clock
+        self._grace = grace_seconds * 1_000_000
+        self._limit = limit_per_user
+        self._progress: OrderedDict[str, _Progress] = OrderedDict()
+        self._busy: set[str] = set()
+
+    async def open(self, grant: Grant, name: RepositoryName, algorithm: str) -> Upload:
+        """Start an upload. ``TooManyRequests`` when the user has too many unfinished ones."""
+        grant.require(Permission.PUSH)
+        user_id = _user(grant)
+        upload_id = secrets.token_hex(16)
+        now = self._clock.now()
+
+        def add(tx: Any) -> None:
+            if blob_rows.count_uploads(tx, user_id) >= self._limit:
+                raise TooManyRequests(
+                    f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
+                    "until they expire",
+                    headers={"Retry-After": "60"},
+                )
+            blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
+
+        await self._database.write(add)
+        self._remember(upload_id, _Progress(algorithm, new_hash(algorithm)))
+        return Upload(upload_id, 0)
+
+    async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
+        grant.require(Permission.PUSH)
+        await self._owned(grant, name, upload_id)
+        return Upload(upload_id, await self._offset(upload_id))
+
+    async def cancel(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
+        grant.require(Permission.PUSH)
+        await self._owned(grant, name, upload_id)
+        with self._alone(upload_id):
+            await self._forget(upload_id)
+
+    async def append(
+        self,
+        grant: Grant,
+        name: RepositoryName,
+        upload_id: str,
+        body: AsyncIterator[bytes],
+        content_range: tuple[int, int] | None,
+    ) -> Upload:
+        """Add a chunk. ``content_range`` is (start, end exclusive) when the client said where it goes.
+
+        ``RangeInvalid`` (with where the upload stands, in ``Range``) when it does not start where the upload ends;
+        ``SizeInvalid`` when the body is not as long as it said: the upload then stands where it stood.
+        """
+        grant.require(Permission.PUSH)
+        await self._owned(grant, name, upload_id)
+        with self._alone(upload_id):
+            return await self._append(upload_id, body, content_range)
+
+    async def _append(
+        self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None
+    ) -> Upload:
+        offset = await self._offset(upload_id)
+        if content_range is not None and content_range[0] != offset:
+            raise RangeInvalid(
+                f"the chunk starts at byte {content_range[0]}, but the upload stands at {offset}; continue from there",
+                headers={"Range": range_header(offset), "Docker-Upload-UUID": upload_id},
+            )
+        progress = self._progress.get(upload_id)
+        hashes = progress if progress is not None and progress.offset == offset else None
+        try:
+            reached = await self._area.append(upload_id, offset, body, hashes)
+        finally:
+            if hashes is None:
+                self._progress.pop(upload_id, None)
+        if content_range is not None and reached != content_range[1]:
+            self._progress.pop(upload_id, None)
+            await self._area.append(upload_id, offset, _nothing(), None)  # cuts off what was just written
+            raise SizeInvalid(
+                f"Content-Range promised {content_range[1] - content_range[0]} bytes, {reached - offset} came; "
+                f"nothing of this chunk was kept, the upload stands at {offset}"
+            )
+        return Upload(upload_id, reached)
+
+    async def finish(
+        self,
+        grant: Grant,
+        name: RepositoryName,
+        upload_id: str,
+        digest: Digest,
+        body: AsyncIterator[bytes],
+        content_range: tuple[int, int] | None,
+    ) -> None:
+        """Add the last chunk, check the digest, store the blob for good and link it to the image.
+
+        ``DigestInvalid`` when the bytes are others: the upload is then gone, and nothing is stored.
+        """
+        grant.require(Permission.PUSH)
+        await self._owned(grant, name, upload_id)
+        with self._alone(upload_id):
+            upload = await self._append(upload_id, body, content_range)
+            await self._settle(grant, name, upload, digest, has_row=True)
+
+    async def upload_at_once(
+        self, grant: Grant, name: RepositoryName, digest: Digest, body: AsyncIterator[bytes]
+    ) -> None:
+        """The whole blob in one request (distribution spec, "POST then PUT" in a single POST)."""
+        grant.require(Permission.PUSH)
+        upload_id = secrets.token_hex(16)
+        self._remember(upload_id, _Progress(digest.algorithm, new_hash(digest.algorithm)))
+        try:
+            upload = await self._append(upload_id, body, None)
+            await self._settle(grant, name, upload, digest, has_row=False)
+        finally:
+            self._progress.pop(upload_id, None)
+            await self._area.discard(upload_id)
+
+    async def _settle(
+        self, grant: Grant, name: RepositoryName, upload: Upload, digest: Digest, *, has_row: bool
+    ) -> None:
+        found = await self._hex_digest(upload, digest.algorithm)
+        if found != digest.hex:
+            if has_row:
+                await self._forget(upload.id)
+            raise DigestInvalid(
+                f"the {upload.offset} bytes that came have the digest {digest.algorithm}:{found}, not {digest}; "
+                "nothing was stored, send the blob again"
+            )
+        key = None if await self._is_stored(digest, upload.offset) else await self._commit(upload, digest)
+        linked = await self._link(grant, name, upload, digest, key)
+        if linked.missing:  # the stored blob went away between the two looks
+            key = await self._commit(upload, digest)
+            linked = await self._link(grant, name, upload, digest, key)
+        self._progress.pop(upload.id, None)
+        if key is None:
+            await self._area.discard(upload.id)
+        if linked.spare_key is not None:
+            await self._blobs.delete([linked.spare_key])
+
+    async def _hex_digest(self, upload: Upload, algorithm: str) -> str:
+        progress = self._progress.get(upload.id)
+        if progress is not None and progress.algorithm == algorithm and progress.offset == upload.offset:
+            return str(progress.hash.hexdigest())
+        again = new_hash(algorithm)
+        async for piece in self._area.read(upload.id):
+            again.update(piece)
+        return str(again.hexdigest())
+
+    async def _is_stored(self, digest: Digest, size: int) -> bool:
+        """Whether the very bytes are stored already, and whole; a stored blob that is not is marked as damaged."""
+        stored = await self._pull.stored_blob(str(digest))
+        if stored is None:
+            return False
+        blob_id, stored_size, key, damaged = stored
+        if not damaged and stored_size == size and await self._blobs.size(key) == size:
+            return True
+        await self._database.write(lambda tx: blob_rows.mark_damaged(tx, blob_id))
+        return False
+
+    async def _commit(self, upload: Upload, digest: Digest) -> str:
+        key = new_key(digest, secrets.token_hex(4))
+        await self._area.commit(upload.id, key)
+        return key
+
+    async def _link(
+        self, grant: Grant, name: RepositoryName, upload: Upload, digest: Digest, key: str | None
+    ) -> blob_rows.LinkedBlob:
+        now = self._clock.now()
+
+        def link(tx: Any) -> blob_rows.LinkedBlob:
+            image_id = ensure_image(tx, grant.registry.id, name.image, now)
+            linked = blob_rows.link_blob(tx, image_id, str(digest), upload.offset, key, now, now + self._grace)
+            if not linked.missing:
+                blob_rows.remove_upload(tx, upload.id)
+            return linked
+
+        return await self._database.write(link)
+
+    async def _owned(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
+        found = await self._pull.upload(upload_id) if len(upload_id) == 32 else None
+        if (
+            found is None
+            or found.registry_id != grant.registry.id
+            or found.image_name != name.image
+            or found.user_id != grant.user_id
+        ):
+            raise UploadUnknown(
+                "this image has no such upload: it was finished, cancelled or has expired; start a new one with "
+                f"POST /v2/{name}/blobs/uploads/"
+            )
+
+    async def _offset(self, upload_id: str) -> int:
+        progress = self._progress.get(upload_id)
+        if progress is not None:
+            self._progress.move_to_end(upload_id)
+        length = await self._area.length(upload_id)
+        return length or 0
+
+    async def _forget(self, upload_id: str) -> None:
+        self._progress.pop(upload_id, None)
+        await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id))
+        await self._area.discard(upload_id)
+
+    def _remember(self, upload_id: str, progress: _Progress) -> None:
+        self._progress[upload_id] = progress
+        if len(self._progress) > REMEMBERED:
+            self._progress.popitem(last=False)
+
+    @contextmanager
+    def _alone(self, upload_id: str) -> Iterator[None]:
+        if upload_id in self._busy:
+            raise UploadConflict(
+                "another request is writing to this upload; wait for it to end, then ask where the upload stands",
+                headers={"Retry-After": "1"},
+            )
+        self._busy.add(upload_id)
+        try:
+            yield
+        finally:
+            self._busy.discard(upload_id)
+
+
+def range_header(offset: int) -> str:
+    """The ``Range`` header of an upload: its bytes so far, inclusive (distribution spec, "Pushing a blob in
+    chunks")."""
+    return f"0-{max(offset - 1, 0)}"
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in tuple[bytes, ...]():
+        yield piece
+
+
+def _user(grant: Grant) -> int:
+    if grant.user_id is None:  # the guard lets nobody push without a key
+        raise Unavailable("uploads need a user")
+    return grant.user_id

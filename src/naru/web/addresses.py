@@ -1,0 +1,83 @@
+"""The addresses under which clients reach this server: for ``Location``, the token realm and the client's own address.
+
+What a connection came in on is told by its socket. Headers count only when a configured proxy set them.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from naru.web.http import Request
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?", re.ASCII)
+TOKEN_PATH = "/service/token"  # noqa: S105 - a path, no secret
+
+
+class Addresses:
+    def __init__(
+        self,
+        *,
+        external_url: str | None,
+        private_external_url: str | None,
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+    ) -> None:
+        self._external = {"public": external_url, "private": private_external_url}
+        self._trusted = trusted_proxies
+
+    def _from_proxy(self, request: Request) -> bool:
+        if not self._trusted:
+            return False
+        try:
+            peer = ip_address(request.address)
+        except ValueError:
+            return False
+        return any(peer in network for network in self._trusted)
+
+    def listener(self, request: Request) -> str:
+        """``public`` or ``private``: the socket's, or what a trusted proxy says in ``X-Naru-Listener``."""
+        if self._trusted and b"x-naru-listener" in request.headers and self._from_proxy(request):
+            return "private" if request.headers[b"x-naru-listener"] == b"private" else "public"
+        return request.listener
+
+    def client(self, request: Request) -> str:
+        """The client's IP address: the nearest in ``X-Forwarded-For`` that is no trusted proxy, else the peer's."""
+        if not self._from_proxy(request):
+            return request.address
+        for part in reversed((request.header(b"x-forwarded-for") or "").split(",")[-20:]):
+            try:
+                address = ip_address(part.strip())
+            except ValueError:
+                break
+            if not any(address in network for network in self._trusted):
+                return str(address)
+        return request.address
+
+    def base_url(self, request: Request) -> str:
+        """Scheme and host as the client knows them: the configured external URL, else what it asked for."""
+        configured = self._external[self.listener(request)]
+        if configured is not None:
+            return configured
+        scheme = str(request.scope.get("scheme", "http"))
+        host = request.header(b"host") or ""
+        if self._from_proxy(request):
+            forwarded = request.header(b"x-forwarded-proto")
+            scheme = forwarded if forwarded in {"http", "https"} else scheme
+            host = request.header(b"x-forwarded-host") or host
+        if not _HOST.fullmatch(host):
+            server = request.scope.get("server") or ("localhost", None)
+            host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
+        return f"{scheme}://{host}"
+
+    def service(self, request: Request) -> str:
+        """The name of this registry in the token protocol: its host."""
+        return self.base_url(request).partition("://")[2]
+
+    def token_url(self, request: Request) -> str:
+        return self.base_url(request) + TOKEN_PATH
+
+    def location(self, request: Request, path: str) -> bytes:
+        """For ``Location``: absolute when an external URL is configured, else relative, which is right behind any
+        proxy."""
+        configured = self._external[self.listener(request)]
+        return ((configured or "") + path).encode()

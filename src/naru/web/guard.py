@@ -1,0 +1,244 @@
+"""From a request to a ``Grant``: 401, 403 and 404 are decided here and nowhere else.
+
+What somebody may not see is answered as if it did not exist, in the same words. What a token lacks but its holder may
+do is answered with a challenge that names the scope, so that the client asks for a wider token.
+Sources: Docker's token authentication specification; RFC 6750 section 3; RFC 7617.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from naru.core.errors import Denied, NameUnknown, Unauthorized
+from naru.core.names import RepositoryName
+from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, RegistryFacts
+from naru.core.ports import Clock
+from naru.db.pull import PullQueries
+from naru.services.identities import Identities, Standing
+from naru.services.tokens import Token, Tokens
+from naru.web.addresses import Addresses
+from naru.web.http import Request
+
+#: Facts of a registry may be this old when another node changed them; this node's changes count at once.
+FACTS_MICROSECONDS = 2_000_000
+MAX_AUTHORIZATION_BYTES = 20_000
+
+_ACTIONS = {
+    Permission.VIEW: "pull",
+    Permission.PULL: "pull",
+    Permission.PUSH: "pull,push",
+    Permission.DELETE: "delete",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent the request. ``standing`` is None for nobody; ``token`` limits what the request may do."""
+
+    standing: Standing | None
+    token: Token | None
+    listener: str
+
+    @property
+    def actor(self) -> str:
+        return self.standing.user_name if self.standing else ""
+
+
+class Guard:
+    def __init__(
+        self, *, pull: PullQueries, identities: Identities, tokens: Tokens, addresses: Addresses, clock: Clock
+    ) -> None:
+        self._pull = pull
+        self._identities = identities
+        self._tokens = tokens
+        self._addresses = addresses
+        self._clock = clock
+        self._facts: dict[str, tuple[int, RegistryFacts]] = {}
+        self._project: int | None = None
+
+    # Who.
+
+    async def identify(self, request: Request) -> Caller:
+        """The caller by its ``Authorization``; ``Unauthorized`` for one that is not good."""
+        header = request.headers.get(b"authorization")
+        listener = self._addresses.listener(request)
+        if header is None:
+            return Caller(None, None, listener)
+        if len(header) > MAX_AUTHORIZATION_BYTES:
+            raise self.challenge(request, "the Authorization header is too long")
+        scheme, _, value = header.partition(b" ")
+        kind = scheme.lower()
+        if kind == b"bearer":
+            return await self._bearer(request, value, listener)
+        if kind == b"basic":
+            standing = await self.basic(request, value)
+            request.actor = standing.user_name
+            return Caller(standing, None, listener)
+        raise self.challenge(request, "Authorization must be of the kind Bearer or Basic")
+
+    async def _bearer(self, request: Request, value: bytes, listener: str) -> Caller:
+        try:
+            token = self._tokens.verify(value.decode("ascii"))
+        except UnicodeDecodeError as error:
+            raise self.challenge(request, "this is not a token of this server; sign in again") from error
+        except Unauthorized as error:
+            raise self.challenge(request, error.message, error="invalid_token") from error
+        if token.key_id is None:
+            return Caller(None, token, listener)
+        standing = await self._identities.standing(token.key_id)
+        if standing is None:
+            raise self.challenge(request, "the access key of this token works no more", error="invalid_token")
+        self._identities.used(standing.key_id, self._addresses.client(request))
+        request.actor = standing.user_name
+        return Caller(standing, token, listener)
+
+    async def basic(self, request: Request, value: bytes) -> Standing:
+        """The standing of the access key ID and secret in a Basic header's value."""
+        try:
+            text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+        except (ValueError, binascii.Error):
+            text = ""
+        access_key, colon, secret = text.partition(":")
+        if not colon or "\0" in text:
+            raise self.challenge(request, "the Basic authorization is not base64 of 'access key ID:secret access key'")
+        return await self.sign_in(request, access_key, secret)
+
+    async def sign_in(self, request: Request, access_key: str, secret: str) -> Standing:
+        """The standing of the key, or ``Unauthorized`` that does not tell what was wrong."""
+        standing = await self._identities.sign_in(access_key, secret, self._addresses.client(request))
+        if standing is None:
+            raise self.challenge(request, "the access key ID or its secret is wrong, or the key is disabled")
+        return standing
+
+    # What.
+
+    async def grant(
+        self, request: Request, caller: Caller, name: RepositoryName, needs: tuple[Permission, ...]
+    ) -> Grant:
+        """Proof that the caller may do one of ``needs`` in the image, or the right refusal."""
+        facts = await self.registry(name.registry)
+        allowed = self._allowed(caller, facts)
+        if caller.standing is None:
+            limit = self._limit(caller, facts, name)
+            if facts is not None and self._reachable(caller, facts) and not (allowed & limit).isdisjoint(needs):
+                return Grant(facts, allowed & limit, None, "anonymous")
+            raise self.challenge(request, "sign in: this needs an access key", scope=_scope(name, needs))
+        if facts is None or Permission.VIEW not in allowed:
+            raise NameUnknown(
+                f"there is no registry '{name.registry}' that you may see. A registry is made before it is pushed to: "
+                f"an administrator makes this one with `naru registry create {name.registry}`"
+            )
+        if not self._reachable(caller, facts):
+            raise Denied(f"registry '{facts.name}' can be reached at its private address only: its Public URI is off")
+        if allowed.isdisjoint(needs):
+            raise Denied(
+                f"'{caller.actor}' may not {needs[0]} in registry '{facts.name}'; ask a project administrator for a "
+                "role that may"
+            )
+        limited = allowed & self._limit(caller, facts, name)
+        if limited.isdisjoint(needs):
+            raise self.challenge(
+                request,
+                f"the token is not good for this: it lacks '{_ACTIONS[needs[0]]}' on '{name}'",
+                error="insufficient_scope",
+                scope=_scope(name, needs),
+            )
+        return Grant(facts, limited, caller.standing.user_id, caller.actor)
+
+    async def may(self, caller: Caller, name: RepositoryName, permission: Permission) -> Grant | None:
+        """A grant for something beside what the request names (the source of a mount), or None without a word."""
+        facts = await self.registry(name.registry)
+        if facts is None or not self._reachable(caller, facts):
+            return None
+        limited = self._allowed(caller, facts) & self._limit(caller, facts, name)
+        if permission not in limited:
+            return None
+        user_id = caller.standing.user_id if caller.standing else None
+        return Grant(facts, limited, user_id, caller.actor)
+
+    async def visible(self, request: Request, caller: Caller) -> list[Grant]:
+        """A grant to view for each registry that the caller may see, in the order of the catalogue."""
+        if caller.standing is None:
+            raise self.challenge(request, "sign in: the catalogue needs an access key", scope="registry:catalog:*")
+        if caller.token is not None and not caller.token.catalog:
+            raise self.challenge(
+                request,
+                "the token is not good for the catalogue",
+                error="insufficient_scope",
+                scope="registry:catalog:*",
+            )
+        grants = []
+        for facts in await self._pull.registries(await self.project()):
+            allowed = self._allowed(caller, facts)
+            if Permission.VIEW in allowed and self._reachable(caller, facts):
+                grants.append(Grant(facts, allowed, caller.standing.user_id, caller.actor))
+        return grants
+
+    async def scopes(
+        self, caller: Caller, wanted: list[tuple[RepositoryName, frozenset[Permission]]]
+    ) -> dict[tuple[int, str], frozenset[Permission]]:
+        """The part of the wanted scopes that the caller may have: never an error, what is not allowed is left out."""
+        access: dict[tuple[int, str], frozenset[Permission]] = {}
+        for name, permissions in wanted:
+            facts = await self.registry(name.registry)
+            if facts is None or not self._reachable(caller, facts):
+                continue
+            key = (facts.id, name.image)
+            access[key] = access.get(key, NOTHING) | (permissions & self._allowed(caller, facts))
+        return {key: permissions for key, permissions in access.items() if permissions}
+
+    async def project(self) -> int:
+        """Id of the project that the request's host belongs to."""
+        if self._project is None:
+            self._project = await self._pull.default_project()
+        return self._project
+
+    async def registry(self, name: str) -> RegistryFacts | None:
+        """Facts of the registry, at most two seconds old. That there is none is never remembered."""
+        now = self._clock.now()
+        cached = self._facts.get(name)
+        if cached is not None and 0 <= now - cached[0] < FACTS_MICROSECONDS:
+            return cached[1]
+        facts = await self._pull.registry(await self.project(), name)
+        if facts is None:
+            self._facts.pop(name, None)
+            return None
+        if len(self._facts) > 10_000:
+            self._facts.clear()
+        self._facts[name] = (now, facts)
+        return facts
+
+    def challenge(
+        self, request: Request, message: str, *, error: str | None = None, scope: str | None = None
+    ) -> Unauthorized:
+        """A 401 that tells the client where to get a token, and for what."""
+        value = f'Bearer realm="{self._addresses.token_url(request)}",service="{self._addresses.service(request)}"'
+        if scope is not None:
+            value += f',scope="{scope}"'
+        if error is not None:
+            value += f',error="{error}"'
+        return Unauthorized(message, headers={"WWW-Authenticate": value})
+
+    @staticmethod
+    def _allowed(caller: Caller, facts: RegistryFacts | None) -> frozenset[Permission]:
+        if facts is None:
+            return NOTHING
+        public = ANONYMOUS_PULL if facts.anonymous_pull else NOTHING
+        return public if caller.standing is None else caller.standing.permissions(facts.project_id) | public
+
+    @staticmethod
+    def _limit(caller: Caller, facts: RegistryFacts | None, name: RepositoryName) -> frozenset[Permission]:
+        """What the caller's token is good for; everything without a token."""
+        if caller.token is None:
+            return frozenset(Permission)
+        return caller.token.access.get((facts.id, name.image), NOTHING) if facts is not None else NOTHING
+
+    @staticmethod
+    def _reachable(caller: Caller, facts: RegistryFacts) -> bool:
+        return facts.public_uri or caller.listener == "private"
+
+
+def _scope(name: RepositoryName, needs: tuple[Permission, ...]) -> str:
+    return f"repository:{name}:{_ACTIONS[needs[0]]}"

@@ -1,0 +1,224 @@
+"""A request and the ways to answer it, straight on ASGI: no framework on the data plane.
+
+Source: ASGI HTTP connection scope; RFC 9110 and 9112 for what is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from naru.core.errors import BadRequest, RequestTimeout, SizeInvalid
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+#: A body that nobody wants is read off up to this size, so that the connection stays usable; a larger one closes it.
+DRAIN_BYTES = 1024 * 1024
+DRAIN_SECONDS = 5.0
+#: A query string and its number of fields.
+MAX_QUERY_BYTES = 16 * 1024
+MAX_QUERY_FIELDS = 200
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its body was whole. Nothing can be answered."""
+
+
+class Request:
+    """One request. ``listener`` is ``public`` or ``private``: the socket that took the connection, no header."""
+
+    __slots__ = (
+        "_body_timeout",
+        "_query",
+        "_receive",
+        "_send",
+        "actor",
+        "body_done",
+        "headers",
+        "listener",
+        "method",
+        "path",
+        "request_id",
+        "scope",
+        "sent_bytes",
+        "status",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, listener: str, request_id: str, body_timeout: float
+    ) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._body_timeout = body_timeout
+        self._query: list[tuple[str, str]] | None = None
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.listener = listener
+        self.request_id = request_id
+        self.actor = ""
+        self.status = 0
+        self.sent_bytes = 0
+        self.body_done = False
+
+    @property
+    def address(self) -> str:
+        """The peer's IP address; behind a trusted proxy, the one it named."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; None when it is absent or holds what is not visible ASCII."""
+        value = self.headers.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+
+    @property
+    def content_length(self) -> int | None:
+        value = self.headers.get(b"content-length")
+        if value is None:
+            return None
+        if not value.isdigit() or len(value) > 18:
+            raise BadRequest("Content-Length must be a decimal number of bytes")
+        return int(value)
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query's fields in order. ``BadRequest`` for one that is too long, has too many fields or is not UTF-8."""
+        if self._query is None:
+            raw = self.scope["query_string"]
+            if len(raw) > MAX_QUERY_BYTES:
+                raise BadRequest(f"the query string has {len(raw)} bytes, more than {MAX_QUERY_BYTES}")
+            try:
+                self._query = parse_qsl(
+                    raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict"
+                )
+            except ValueError as error:
+                raise BadRequest("the query string is not percent-encoded UTF-8, or has too many fields") from error
+        return self._query
+
+    def parameter(self, name: str) -> str | None:
+        """The first value of a query field, or None."""
+        for key, value in self.query if self.scope["query_string"] else ():
+            if key == name:
+                return value
+        return None
+
+    def parameters(self, name: str) -> list[str]:
+        return [value for key, value in self.query if key == name] if self.scope["query_string"] else []
+
+    # The body.
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ``ClientGone`` when it breaks off, ``RequestTimeout`` when it stalls,
+        ``SizeInvalid`` when it is not as long as Content-Length says."""
+        expected = self.content_length
+        received = 0
+        while not self.body_done:
+            try:
+                async with asyncio.timeout(self._body_timeout):
+                    message = await self._receive()
+            except TimeoutError as error:
+                self.body_done = True
+                raise RequestTimeout(
+                    f"no byte of the body came for {self._body_timeout:.0f} seconds", headers={"Connection": "close"}
+                ) from error
+            if message["type"] == "http.disconnect":
+                self.body_done = True
+                raise ClientGone
+            piece = message.get("body", b"")
+            self.body_done = not message.get("more_body", False)
+            received += len(piece)
+            if expected is not None and received > expected:
+                raise SizeInvalid(f"the body is longer than the {expected} bytes that Content-Length says")
+            if piece:
+                yield piece
+        if expected is not None and received != expected:
+            raise SizeInvalid(f"the body has {received} bytes, Content-Length says {expected}")
+
+    async def read(self, limit: int, too_large: Callable[[], Exception]) -> bytes:
+        """The whole body, at most ``limit`` bytes; else what ``too_large`` makes, while the body is still coming."""
+        length = self.content_length
+        if length is not None and length > limit:
+            raise too_large()
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.body():
+            size += len(piece)
+            if size > limit:
+                raise too_large()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def drain(self) -> bool:  # noqa: PLR0911 - one reason a line
+        """Read off a body that nobody wants. True: the connection can be used again."""
+        if self.body_done or self.method in {"GET", "HEAD"}:
+            return True
+        length = self.headers.get(b"content-length")
+        if length is None and b"transfer-encoding" not in self.headers:
+            return True
+        if length is not None and (not length.isdigit() or len(length) > 9 or int(length) > DRAIN_BYTES):
+            return False
+        if b"expect" in self.headers:  # the client waits for a word before it sends; the answer is that word
+            return False
+        read = 0
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self.body_done:
+                    message = await self._receive()
+                    read += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or read > DRAIN_BYTES:
+                        return False
+                    self.body_done = not message.get("more_body", False)
+        except TimeoutError:
+            return False
+        return True
+
+    # The answer.
+
+    async def respond(self, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
+        """Answer with bytes. A HEAD gets the same headers and no body."""
+        self.status = status
+        self.sent_bytes = len(body)
+        send = self._send
+        await send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        await send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False})
+
+    def _tagged(self, headers: Iterable[Header]) -> list[Header]:
+        return [*headers, (b"x-request-id", self.request_id.encode())]
+
+    async def respond_file(self, status: int, headers: Iterable[Header], path: Path, length: int) -> None:
+        """Answer with a whole file: its bytes never pass the interpreter. The headers say Content-Length."""
+        self.status = status
+        self.sent_bytes = length
+        await self._send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        await self._send({"type": "http.response.pathsend", "path": str(path)})
+
+    async def respond_stream(
+        self, status: int, headers: Iterable[Header], pieces: AsyncIterator[bytes], length: int
+    ) -> None:
+        """Answer with pieces as the client takes them; a slow client holds one piece in memory."""
+        self.status = status
+        self.sent_bytes = length
+        await self._send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        async for piece in pieces:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def no_body() -> AsyncIterator[bytes]:
+    """An empty body."""
+    for piece in tuple[bytes, ...]():
+        yield piece
