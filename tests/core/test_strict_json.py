@@ -37,6 +37,7 @@ trees = st.recursive(
         (b"1" * 100, int("1" * 100)),
         (b"1e-400", 0.0),
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
+        (b" " * 100_001 + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
     ],
 )
 def test_accepted(body: bytes, value: Any) -> None:
