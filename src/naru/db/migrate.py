@@ -56,7 +56,8 @@ def upgrade(path: Path) -> bool:
     try:
         # Tables are remade in some migrations; SQLite can switch foreign keys only outside a transaction.
         with engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection:
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            driver.execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
