@@ -129,7 +129,8 @@ def main() -> int:
         for server in servers:
             stack.callback(server.stop)
         content = Content(SCALES[chosen.scale])
-        bench = Bench(servers, content, folder, max(1, chosen.rounds), chosen.seconds, missing=missing)
+        here = report.machine(folder)
+        bench = Bench(servers, content, folder, max(1, chosen.rounds), chosen.seconds, here, missing=missing)
         run(bench, chosen.only)
         if not bench.rows:
             print("bench: nothing was measured:", *bench.missing, sep="\n  ", file=sys.stderr)

@@ -30,6 +30,7 @@ class Loaded:
     pulls: list[Sample]
     pushes: int = 0
     errors: int = 0
+    first_error: str = ""
 
     @property
     def p99(self) -> float:
@@ -53,15 +54,18 @@ def run_p11(bench: Bench) -> None:
     quiet = _under_load(naru, load, bench.seconds)
     naru.settings["NARU_COLLECTION_INTERVAL_SECONDS"] = str(INTERVAL)
     try:
-        for count in bench.content.scale.garbage:
-            _collect(bench, naru, load, count, quiet)
+        few, many = bench.content.scale.garbage
+        cost_few = _collect(bench, naru, load, few, quiet)
+        cost = _collect(bench, naru, load, many, quiet) / cost_few
+        bench.rows[-1].notes.append(f"a blob cost {cost:.2f} times as much with {many:,} as with {few:,}: 1 is linear")
     finally:
         naru.settings.clear()
         naru.stop()
         naru.start()
 
 
-def _collect(bench: Bench, naru: Naru, load: Load, count: int, quiet: Loaded) -> None:
+def _collect(bench: Bench, naru: Naru, load: Load, count: int, quiet: Loaded) -> float:
+    """Seconds a blob, and the rows of it."""
     naru.stop()
     watch = GarbageWatch(naru.data, seed_garbage(naru.data, count, f"garbage-{count}"))
     naru.start()
@@ -73,6 +77,7 @@ def _collect(bench: Bench, naru: Naru, load: Load, count: int, quiet: Loaded) ->
             loaded.pulls += window.pulls
             loaded.pushes += window.pushes
             loaded.errors += window.errors
+            loaded.first_error = loaded.first_error or window.first_error
         seconds = timer.result()
     watch.close()
     work = f"collection of {count:,} unreferenced blobs"
@@ -81,10 +86,13 @@ def _collect(bench: Bench, naru: Naru, load: Load, count: int, quiet: Loaded) ->
     cost.samples[naru.name] = [Sample(seconds / count * 1e6)]
     errors = Row("P11", f"{work}: failed pulls and pushes", "errors", better="lower", limit=0.0)
     errors.samples[naru.name] = [Sample(loaded.errors)]
+    if loaded.first_error:
+        errors.notes.append(loaded.first_error)
     tail = Row("P11", f"{work}: p99 of pulls against that without", "times", better="lower", limit=2.0)
     tail.notes.append(f"p99 {loaded.p99:.1f} ms in the worst {WINDOW:g} s, {quiet.p99:.1f} ms without collection")
     tail.samples[naru.name] = [Sample(loaded.p99 / max(quiet.p99, 1e-3))]
     bench.rows += [cost, errors, tail]
+    return seconds / count
 
 
 def _time_collection(watch: GarbageWatch) -> float:
@@ -109,6 +117,6 @@ def _under_load(naru: Naru, load: Load, seconds: float) -> Loaded:
         pushing = pool.submit(crew.run, tiny_pushers(naru, "bench/live", PUSHERS), seconds)
         pulls = load.drive(seconds)
         pushes = pushing.result()
-    if pushes.first_error:
-        raise BenchError(f"a push failed: {pushes.first_error}")
-    return Loaded([pulls], pushes.done, pulls.errors + pushes.errors)
+    if not pushes.done:
+        raise BenchError(f"no push went through: {pushes.first_error}")
+    return Loaded([pulls], pushes.done, pulls.errors + pushes.errors, pushes.first_error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +16,8 @@ from bench.turns import MEBIBYTE, Bench, Row
 HEAD = ("", "Work", "Unit")
 
 
-def machine() -> dict[str, str]:
-    """What the figures were measured on; no name of the machine."""
+def machine(folder: Path) -> dict[str, str]:
+    """What the figures are measured on, asked before the load begins; ``folder`` is where the data will be."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")),
         "unknown",
@@ -27,7 +29,21 @@ def machine() -> dict[str, str]:
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "fsync": f"{_fsync_milliseconds(folder):.1f} ms",
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+def _fsync_milliseconds(folder: Path) -> float:
+    """Median time to append 4 KiB to a file and make it durable: what every push waits for a few times."""
+    times = []
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        for _ in range(50):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e3
 
 
 def peaks(bench: Bench) -> dict[str, float]:
@@ -52,7 +68,7 @@ def write_json(bench: Bench, path: Path) -> None:
     ]
     document = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": bench.machine,
         "scale": bench.content.scale.name,
         "rounds": bench.rounds,
         "seconds": bench.seconds,
@@ -121,9 +137,10 @@ def as_markdown(bench: Bench) -> str:
 
 
 def _remarks(bench: Bench) -> list[str]:
-    here = machine()
+    here = bench.machine
     lines = [
-        f"Measured on {here['cores']} cores ({here['processor']}), {here['memory']}, Python {here['python']}; "
+        f"Measured on {here['cores']} cores ({here['processor']}), {here['memory']}, Python {here['python']}, "
+        f"4 KiB made durable in {here['fsync']}, load of other programs {here['load']}; "
         f"scale {bench.content.scale.name}, {bench.rounds} rounds of {bench.seconds:g} s in turns, medians. "
         "The load generator shares the cores.",
         "Peak memory in the run (RSS of all processes): "

@@ -119,7 +119,8 @@ class Server(ABC):
         process.wait()
 
     def log_end(self) -> str:
-        return self.log.read_text(errors="replace")[-600:].strip() if self.log.exists() else "(no log)"
+        """The last of what it wrote, on one line."""
+        return " ".join(self.log.read_text(errors="replace")[-400:].split()) if self.log.exists() else "(no log)"
 
     def memory(self, *, with_pss: bool = False) -> Memory:
         """Of all its processes, now."""

@@ -84,6 +84,7 @@ class Bench:
     folder: Path
     rounds: int
     seconds: float
+    machine: dict[str, str]
     rows: list[Row] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
