@@ -1,0 +1,98 @@
+"""``naru``: the application on SQLite and a temporary folder, called through its doors without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from naru.app import Application, build
+from naru.core.permissions import Role
+from naru.settings import Settings
+from tests.asgi import Client
+from tests.server import Server, running
+
+ADMIN_KEY = "ADMINKEY"
+ADMIN_SECRET = "admin-secret-key-for-tests"
+
+
+class TestClock:
+    """Stands still; ``advance`` moves it. Microseconds since 1970 UTC."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.time = 1_790_000_000_000_000
+
+    def now(self) -> int:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += int(seconds * 1_000_000)
+
+
+class Naru:
+    """An application under test. ``admin`` may do everything; ``client`` signs in whoever a test needs."""
+
+    def __init__(self, application: Application, clock: TestClock) -> None:
+        self.application = application
+        self.core = application.core
+        self.clock = clock
+        self.anonymous = Client(application.public)
+        self.admin = self.anonymous.signed_in(ADMIN_KEY, ADMIN_SECRET)
+        self.private = Client(application.private).signed_in(ADMIN_KEY, ADMIN_SECRET)
+        self.metrics = Client(application.metrics)
+
+    async def registry(self, name: str, *, public_uri: bool = True, anonymous_pull: bool = False) -> str:
+        await self.core.registries.create(name, public_uri=public_uri, anonymous_pull=anonymous_pull)
+        return name
+
+    async def client(self, user: str, *roles: Role, service_admin: bool = False) -> Client:
+        """A new user with these roles in the default project, signed in by a new access key."""
+        await self.core.accounts.create_user(user, None, roles, service_admin=service_admin)
+        key = await self.core.accounts.create_key(user, "test")
+        return self.anonymous.signed_in(key.access_key, key.secret)
+
+    async def token(self, client: Client, *scopes: str) -> Client:
+        """The same person with a bearer token for the scopes."""
+        query = "&".join(f"scope={scope}" for scope in scopes)
+        answer = await client.get(f"/service/token?service=registry.test&{query}")
+        assert answer.status == 200, answer.body
+        return client.with_token(answer.json()["token"])
+
+
+def settings_for(folder: Path, registries: Sequence[str] = ("team",), **options: object) -> Settings:
+    """Settings of an application under test, whatever the environment says."""
+    values: dict[str, object] = {
+        "data": folder,
+        "public": "127.0.0.1:0",
+        "bootstrap_user": "admin",
+        "bootstrap_password": "admin-password-for-tests",
+        "bootstrap_access_key": ADMIN_KEY,
+        "bootstrap_secret_key": ADMIN_SECRET,
+        "bootstrap_registries": tuple(registries),
+        "access_log": "off",
+    }
+    return Settings(**(values | options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def naru(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Naru]:
+    """With registry ``team``. ``@pytest.mark.options(name=value)`` changes settings."""
+    marker = request.node.get_closest_marker("options")
+    clock = TestClock()
+    application, _made = await build(settings_for(tmp_path / "data", **(marker.kwargs if marker else {})), clock)
+    try:
+        yield Naru(application, clock)
+    finally:
+        await application.aclose()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server process with registry ``team``, shared by a module's tests."""
+    with running(tmp_path_factory.mktemp("server") / "data") as started:
+        yield started
