@@ -94,7 +94,7 @@ class Client:
         *,
         break_off: bool = False,
     ) -> Answer:
-        """The body in pieces; ``break_off`` ends it with a closed connection. Raises ``Broken`` when nothing was answered."""
+        """The body in pieces; ``break_off`` ends it with a closed connection. ``Broken`` when nothing was answered."""
         fields = {name.lower(): value for name, value in (headers or {}).items()}
         if self.authorization is not None:
             fields.setdefault("authorization", self.authorization)
@@ -118,7 +118,7 @@ class Client:
         return exchange.answer()
 
 
-class Broken(Exception):  # noqa: N818 - what a client sees when the connection ends
+class Broken(Exception):  # what a client sees when the connection ends
     """The door answered nothing."""
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from naru.app import Application, build
 from naru.core.permissions import Role
+from naru.services import secrets
 from naru.settings import Settings
 from tests.asgi import Client
 from tests.server import Server, running
@@ -78,11 +81,33 @@ def settings_for(folder: Path, registries: Sequence[str] = ("team",), **options:
     return Settings(**(values | options))  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Hashing a password takes 50 ms by design; here it would be most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "_argon2", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder after the first start, to be copied: migrations and hundreds of folders are made once."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+
+    async def first_start() -> None:
+        application, _made = await build(settings_for(folder), TestClock())
+        await application.aclose()
+
+    asyncio.run(first_start())
+    return folder
+
+
 @pytest.fixture
-async def naru(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Naru]:
+async def naru(made_data: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Naru]:
     """With registry ``team``. ``@pytest.mark.options(name=value)`` changes settings."""
     marker = request.node.get_closest_marker("options")
     clock = TestClock()
+    shutil.copytree(made_data, tmp_path / "data")
     application, _made = await build(settings_for(tmp_path / "data", **(marker.kwargs if marker else {})), clock)
     try:
         yield Naru(application, clock)

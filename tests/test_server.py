@@ -12,4 +12,5 @@ def test_it_answers_on_a_real_socket(server: Server) -> None:
     connection.request("GET", "/v2/")
     answer = connection.getresponse()
     assert answer.status == 401
+    connection.close()
     assert f'realm="http://{server.host}/service/token"' in (answer.getheader("www-authenticate") or "")

@@ -234,6 +234,20 @@ class TestFaults:
         assert bytes(recorder.seen) == data
         await store.push(data)
 
+    async def test_a_disk_that_fails_once(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is written behind the gap, though the disk would take it again."""
+        pieces = [secrets.token_bytes(300_000) for _ in range(12)]
+        failing = [True]
+
+        def first_beyond(fd: int, piece: bytes, offset: int) -> bool:
+            return offset >= 900_000 and bool(failing) and failing.pop()
+
+        fault(monkeypatch, "pwrite", errno.EIO, when=first_beyond)
+        upload, recorder = new_id(), Recorder()
+        with pytest.raises(Unavailable):
+            await store.uploads.append(upload, 0, body(*pieces), recorder)
+        assert await whole(store.uploads.read(upload)) == b"".join(pieces[:3]) == bytes(recorder.seen)
+
     async def test_a_failing_disk_stops_the_sender(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is not drained after the first error."""
         fault(monkeypatch, "pwrite", errno.ENOSPC, when=lambda *args: True)
@@ -465,6 +479,22 @@ class TestThreads:
         assert await store.uploads.append(new_id(), 0, fast(), None) == 24_000_000
         assert peak <= 3 * MIB
 
+    async def test_tiny_pieces_are_not_gathered_without_end(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Python keeps tens of bytes beside each piece, so a lot is bounded by their number as well."""
+        sizes: list[int] = []
+        real = disk.Threads.start
+
+        def start(threads: disk.Threads, call: Callable[..., object], *args: object) -> object:
+            sizes.extend(len(arg) for arg in args if isinstance(arg, list))
+            return real(threads, call, *args)
+
+        monkeypatch.setattr(disk.Threads, "start", start)
+        assert await store.uploads.append(new_id(), 0, body(*[b"abc"] * 2000), None) == 6000
+        assert sum(sizes) == 2000
+        assert max(sizes) <= 256
+
     async def test_readers_that_stop_early_leave_nothing_open(self, store: Store) -> None:
         key = await store.push(secrets.token_bytes(2 * MIB))
         for _ in range(3):
@@ -481,6 +511,12 @@ class TestThreads:
         for upload in expected:
             (store.root / "uploads" / upload).touch()
         assert {upload.key async for upload in store.uploads.pending()} == expected
+
+        listing = store.uploads.pending()
+        await anext(listing)
+        assert open_files(store) == [store.root / "uploads"]
+        await listing.aclose()  # type: ignore[attr-defined]
+        assert open_files(store) == []
 
 
 class TestFolders:
