@@ -17,6 +17,7 @@ from naru.services.activity import Activity
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
 from naru.services.collection import Collector
+from naru.services.fsck import Fsck
 from naru.services.identities import Identities
 from naru.services.manifests import Manifests
 from naru.services.registries import Registries
@@ -48,6 +49,7 @@ class Core:
     accounts: Accounts
     registries: Registries
     collector: Collector
+    fsck: Fsck
 
     async def start(self) -> None:
         await self.database.start()
@@ -99,6 +101,7 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
             upload_expiry_seconds=settings.upload_expiry_seconds,
             interval_seconds=settings.collection_interval_seconds,
         ),
+        fsck=Fsck(database=database, blobs=blobs, clock=clock, grace_seconds=settings.collection_grace_seconds),
     )
 
 

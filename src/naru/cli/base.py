@@ -1,0 +1,81 @@
+"""What the commands share: settings, running an operator's command, tables."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from naru.app import Core, build_core
+from naru.core.errors import NaruError
+from naru.settings import Finding, Settings, SettingsError, load
+
+T = TypeVar("T")
+
+
+def read_settings() -> Settings:
+    flags = click.get_current_context().find_root().obj or {}
+    try:
+        return load(**flags)
+    except SettingsError as error:
+        show(list(error.findings))
+        raise SystemExit(2) from None
+
+
+def show(findings: list[Finding]) -> None:
+    for finding in findings:
+        name = f"{finding.setting}: " if finding.setting else ""
+        click.echo(f"{finding.level}: {name}{finding.message}", err=True)
+
+
+def run(work: Callable[[Core], Awaitable[T]]) -> T:
+    """Run an operator's command on the installation that the settings name."""
+    settings = read_settings()
+
+    async def inside() -> T:
+        core = build_core(settings)
+        await core.start()
+        try:
+            return await work(core)
+        finally:
+            await core.aclose()
+
+    try:
+        return asyncio.run(inside())
+    except NaruError as error:
+        raise click.ClickException(error.message) from None
+    except OSError as error:
+        raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from None
+
+
+def moment(microseconds: int | None) -> str:
+    if microseconds is None:
+        return "-"
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def table(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows as a table, or as a JSON array of objects."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        return
+    names = list(rows[0])
+    cells = [[name.upper().replace("_", " ") for name in names]]
+    cells += [[_cell(row[name]) for name in names] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(value) or "-"
+    return str(value)

@@ -1,0 +1,70 @@
+"""``naru serve`` and ``naru check-config``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from naru import log as logs
+from naru.cli.base import read_settings, show
+from naru.core.errors import NaruError
+from naru.services.accounts import BootstrapResult
+from naru.settings import Settings, check
+
+
+@click.command()
+@click.option("--public", metavar="ADDRESS:PORT", help="Public listener (NARU_PUBLIC).")
+@click.option("--private", metavar="ADDRESS:PORT", help="Private listener (NARU_PRIVATE).")
+@click.option("--metrics", metavar="ADDRESS:PORT", help="Listener for /metrics alone (NARU_METRICS).")
+@click.option("--workers", type=int, help="Processes; one with SQLite (NARU_WORKERS).")
+@click.option("--database-url", metavar="URL", help="Database (NARU_DATABASE_URL).")
+@click.option("--blob-store-url", metavar="URL", help="Blob store (NARU_BLOB_STORE_URL).")
+@click.option("--external-url", metavar="URL", help="Address that clients use (NARU_EXTERNAL_URL).")
+@click.option("--tls-certificate", metavar="FILE", help="PEM file (NARU_TLS_CERTIFICATE).")
+@click.option("--tls-key", metavar="FILE", help="PEM file (NARU_TLS_KEY).")
+@click.pass_context
+def serve(context: click.Context, /, **flags: Any) -> None:
+    """Serve the registry until SIGTERM or Ctrl-C."""
+    context.find_root().obj.update(flags)
+    settings = read_settings()
+    findings = check(settings)
+    show(findings)
+    if any(finding.level == "error" for finding in findings):
+        raise SystemExit(2)
+    logs.configure(settings)
+    import uvloop  # noqa: PLC0415 - only the server pays for it
+
+    from naru.server import serve as start  # noqa: PLC0415
+
+    try:
+        uvloop.run(start(settings, lambda made: _announce(settings, made)))
+    except NaruError as error:
+        raise click.ClickException(error.message) from None
+    except OSError as error:
+        raise click.ClickException(str(error.strerror or error)) from None
+
+
+def _announce(settings: Settings, made: BootstrapResult) -> None:
+    """What was generated, shown this once, and what to do next. On a terminal's stderr, never in the log."""
+    lines = []
+    if made.password is not None:
+        lines += [f"  administrator       {made.user}", f"  password            {made.password}"]
+    if made.key is not None:
+        lines += [f"  access key ID       {made.key.access_key}", f"  secret access key   {made.key.secret}"]
+    if lines:
+        click.echo("\nMade at this first start; shown once, write it down:\n" + "\n".join(lines), err=True)
+        address = settings.external_url or settings.public
+        click.echo(
+            f"\nNext: naru registry create demo, then docker login {address.partition('://')[2] or address}\n", err=True
+        )
+
+
+@click.command("check-config")
+def check_config() -> None:
+    """Say whether the settings are right and safe here. Exit status 2 when the server would not start."""
+    findings = check(read_settings())
+    show(findings)
+    if any(finding.level == "error" for finding in findings):
+        raise SystemExit(2)
+    click.echo("the settings are good")

@@ -1,0 +1,88 @@
+"""``naru migrate``, ``gc``, ``fsck`` and ``version``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from naru import __version__
+from naru.app import Core
+from naru.cli.base import run, table
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version (`serve` does it too)."""
+    run(_nothing)
+    click.echo("the database has the schema of this version", err=True)
+
+
+async def _nothing(_core: Core) -> None:
+    return
+
+
+@click.command()
+@click.option("--now", is_flag=True, help="Also what the grace period protects. Only while no client pushes.")
+def gc(now: bool) -> None:
+    """Collect garbage that is due; `serve` does it by itself all the time."""
+
+    async def work(core: Core) -> None:
+        ahead = core.settings.collection_grace_seconds + 1 if now else 0
+        report = await core.collector.run(
+            ahead_seconds=ahead,
+            progress=lambda so_far: (
+                click.echo(f"\rlooked at {so_far.reviewed} links", err=True, nl=False) if sys.stderr.isatty() else None
+            ),
+        )
+        click.echo(
+            f"removed {report.blobs} blobs ({report.bytes} bytes), {report.files} files, "
+            f"{report.uploads} abandoned uploads"
+        )
+
+    run(work)
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.option("--no-hash", is_flag=True, help="Compare sizes only; do not read every byte.")
+@click.option("--json", "as_json", is_flag=True)
+def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
+    """Check that what is stored is what the database says. Exit status 1 when something is wrong and was not mended."""
+    shown = _Progress()
+    findings = run(lambda core: core.fsck.run(hash_bytes=not no_hash, repair=repair, progress=shown))
+    shown.close()
+    table([asdict(finding) for finding in findings], as_json)
+    open_findings = [finding for finding in findings if not finding.mended]
+    click.echo(f"{len(findings)} findings, {len(findings) - len(open_findings)} mended", err=True)
+    raise SystemExit(1 if open_findings else 0)
+
+
+class _Progress:
+    """A bar on the terminal for each stage; nothing where stderr is none."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: Any = None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = click.progressbar(length=total, label=f"{stage:10}", file=sys.stderr)
+        self._bar.update(done - self._bar.pos)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+            self._bar = None
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)

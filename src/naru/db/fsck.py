@@ -1,0 +1,196 @@
+"""What ``fsck`` asks of the database, page by page, and how it mends rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from naru.db.schema import (
+    artifact_blobs,
+    artifacts,
+    awaited_blobs,
+    blob_links,
+    blob_reviews,
+    blobs,
+    doomed_files,
+    images,
+    link_reviews,
+    manifests,
+    registries,
+    tags,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    id: int
+    digest: str
+    size: int
+    storage_key: str
+    damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    id: int
+    image_id: int
+    name: str  # registry/image
+    digest: str
+    media_type: str
+    content: bytes
+
+
+def count(tx: Connection) -> tuple[int, int]:
+    """(blobs, artifacts)."""
+    return (
+        int(tx.execute(select(func.count()).select_from(blobs)).scalar_one()),
+        int(tx.execute(select(func.count()).select_from(artifacts)).scalar_one()),
+    )
+
+
+def blobs_after(tx: Connection, last: int, limit: int) -> list[BlobRow]:
+    c = blobs.c
+    asked = select(c.id, c.digest, c.size, c.storage_key, c.damaged).where(c.id > last).order_by(c.id).limit(limit)
+    return [BlobRow(*row) for row in tx.execute(asked)]
+
+
+def artifacts_after(tx: Connection, last: int, limit: int) -> list[ArtifactRow]:
+    c = artifacts.c
+    asked = (
+        select(
+            c.id,
+            c.image_id,
+            registries.c.name + "/" + images.c.name,
+            c.digest,
+            c.media_type,
+            func.coalesce(manifests.c.content, b""),
+        )
+        .join(images, images.c.id == c.image_id)
+        .join(registries, registries.c.id == images.c.registry_id)
+        .outerjoin(manifests, manifests.c.artifact_id == c.id)
+        .where(c.id > last)
+        .order_by(c.id)
+        .limit(limit)
+    )
+    return [ArtifactRow(*row) for row in tx.execute(asked)]
+
+
+def known_keys(tx: Connection, keys: list[str]) -> set[str]:
+    """Of the storage keys, those that a blob has or that wait for removal."""
+    held = set(tx.execute(select(blobs.c.storage_key).where(blobs.c.storage_key.in_(keys))).scalars())
+    doomed = tx.execute(select(doomed_files.c.storage_key).where(doomed_files.c.storage_key.in_(keys))).scalars()
+    return held | set(doomed)
+
+
+def named_blobs(tx: Connection, artifact_id: int) -> tuple[set[str], set[str]]:
+    """Digests that the rows say the artifact uses, and those that it waits for."""
+    used = (
+        select(blobs.c.digest)
+        .join(artifact_blobs, artifact_blobs.c.blob_id == blobs.c.id)
+        .where(artifact_blobs.c.artifact_id == artifact_id)
+    )
+    awaited = select(awaited_blobs.c.digest).where(awaited_blobs.c.artifact_id == artifact_id)
+    return set(tx.execute(used).scalars()), set(tx.execute(awaited).scalars())
+
+
+def file_problems(tx: Connection) -> list[str]:
+    """What SQLite itself finds: damaged pages, rows that name missing rows."""
+    found = [str(row[0]) for row in tx.execute(text("PRAGMA integrity_check(20)")) if row[0] != "ok"]
+    found += [f"table {row[0]}: row {row[1]} names a missing row of {row[2]}" for row in _foreign(tx)]
+    return found
+
+
+def _foreign(tx: Connection) -> list[tuple[str, object, str]]:
+    return [(row[0], row[1], row[2]) for row in tx.execute(text("PRAGMA foreign_key_check")).fetchmany(100)]
+
+
+_unused_links = (
+    select(blob_links.c.image_id, blob_links.c.blob_id)
+    .outerjoin(
+        link_reviews,
+        and_(link_reviews.c.image_id == blob_links.c.image_id, link_reviews.c.blob_id == blob_links.c.blob_id),
+    )
+    .where(
+        link_reviews.c.due_at.is_(None),
+        ~exists().where(
+            artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
+        ),
+    )
+)
+
+
+def forgotten_links(tx: Connection) -> list[tuple[int, int]]:
+    """(image, blob) links that nothing uses and that the collector will never look at."""
+    return [(row[0], row[1]) for row in tx.execute(_unused_links.limit(10_000))]
+
+
+def forgotten_blobs(tx: Connection) -> list[tuple[int, str]]:
+    """(id, digest) of blobs that nothing links and that the collector will never look at."""
+    asked = select(blobs.c.id, blobs.c.digest).where(
+        ~exists().where(blob_links.c.blob_id == blobs.c.id), ~exists().where(blob_reviews.c.blob_id == blobs.c.id)
+    )
+    return [(row[0], row[1]) for row in tx.execute(asked.limit(10_000))]
+
+
+def wrong_counts(tx: Connection) -> list[tuple[int, str, int, int]]:
+    """(image id, name, artifacts, tags) of images whose kept numbers are wrong, with the right ones."""
+    artifact_count = select(func.count()).where(artifacts.c.image_id == images.c.id).scalar_subquery()
+    tag_count = select(func.count()).where(tags.c.image_id == images.c.id).scalar_subquery()
+    asked = select(images.c.id, images.c.name, artifact_count, tag_count).where(
+        or_(images.c.artifact_count != artifact_count, images.c.tag_count != tag_count)
+    )
+    return [(row[0], row[1], int(row[2]), int(row[3])) for row in tx.execute(asked)]
+
+
+# Mending.
+
+
+def review_links(tx: Connection, links: list[tuple[int, int]], due_at: int) -> None:
+    rows = [{"image_id": image_id, "blob_id": blob_id, "due_at": due_at} for image_id, blob_id in links]
+    if rows:
+        tx.execute(upsert(link_reviews).on_conflict_do_nothing(), rows)
+
+
+def review_blobs(tx: Connection, ids: list[int]) -> None:
+    if ids:
+        tx.execute(upsert(blob_reviews).on_conflict_do_nothing(), [{"blob_id": blob_id} for blob_id in ids])
+
+
+def set_counts(tx: Connection, rows: list[tuple[int, str, int, int]]) -> None:
+    if rows:
+        tx.execute(
+            update(images)
+            .where(images.c.id == bindparam("row"))
+            .values(artifact_count=bindparam("artifacts"), tag_count=bindparam("tags")),
+            [
+                {"row": row, "artifacts": artifact_count, "tags": tag_count}
+                for row, _, artifact_count, tag_count in rows
+            ],
+        )
+
+
+def set_references(tx: Connection, artifact: ArtifactRow, digests: set[str]) -> None:
+    """Make the rows say what the manifest says: used where the image holds the blob, awaited where it does not."""
+    tx.execute(delete(artifact_blobs).where(artifact_blobs.c.artifact_id == artifact.id))
+    tx.execute(delete(awaited_blobs).where(awaited_blobs.c.artifact_id == artifact.id))
+    held = dict(
+        tx.execute(
+            select(blobs.c.digest, blobs.c.id)
+            .join(blob_links, blob_links.c.blob_id == blobs.c.id)
+            .where(blob_links.c.image_id == artifact.image_id, blobs.c.digest.in_(digests))
+        ).all()
+    )
+    used = [
+        {"image_id": artifact.image_id, "blob_id": blob_id, "artifact_id": artifact.id}
+        for blob_id in sorted(held.values())
+    ]
+    if used:
+        tx.execute(insert(artifact_blobs), used)
+    awaited = [
+        {"image_id": artifact.image_id, "digest": digest, "artifact_id": artifact.id}
+        for digest in sorted(digests - held.keys())
+    ]
+    if awaited:
+        tx.execute(insert(awaited_blobs), awaited)

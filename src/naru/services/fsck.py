@@ -1,0 +1,186 @@
+"""``fsck``: does what is stored agree with what the database says, byte for byte? And mending on request.
+
+Runs beside a serving server: what a push or delete under way may explain is no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from naru.core.digest import Digest, new_hash
+from naru.core.errors import BlobUnknown, DigestInvalid, NaruError
+from naru.core.manifest import parse
+from naru.core.ports import BlobStore, Clock, StoredBlob
+from naru.db import fsck as rows
+from naru.db.blobs import mark_damaged
+from naru.db.engine import Database
+from naru.db.fsck import ArtifactRow, BlobRow
+
+#: A file without a row may belong to a push under way; one that is older does not.
+ORPHAN_MICROSECONDS = 24 * 3600 * 1_000_000
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong. ``mended`` says that it is so no more, or will be when the collector has run."""
+
+    kind: str
+    subject: str
+    message: str
+    mended: bool = False
+
+
+#: (what is being looked at, how many are done, of how many)
+Progress = Callable[[str, int, int], None]
+
+
+class Fsck:
+    def __init__(self, *, database: Database, blobs: BlobStore, clock: Clock, grace_seconds: int) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+        self._grace = grace_seconds * 1_000_000
+
+    async def run(self, *, hash_bytes: bool, repair: bool, progress: Progress) -> list[Finding]:
+        """All findings. Without ``hash_bytes`` the bytes of blobs are not read, only their sizes compared."""
+        blob_count, artifact_count = await self._database.read(rows.count)
+        findings = [Finding("database", "file", problem) for problem in await self._database.read(rows.file_problems)]
+        findings += await self._check_blobs(blob_count, progress, hash_bytes=hash_bytes, repair=repair)
+        findings += await self._check_files(blob_count, progress, repair=repair)
+        findings += await self._check_artifacts(artifact_count, progress, repair=repair)
+        findings += await self._check_queues(repair=repair)
+        findings += await self._check_counts(repair=repair)
+        return findings
+
+    async def _check_blobs(self, total: int, progress: Progress, *, hash_bytes: bool, repair: bool) -> list[Finding]:
+        findings: list[Finding] = []
+        last = done = 0
+        while page := await self._database.read(lambda tx, last=last: rows.blobs_after(tx, last, PAGE)):  # type: ignore[misc]
+            for blob in page:
+                problem = await self._problem_of(blob, hash_bytes=hash_bytes)
+                if problem is not None and await self._still_there(blob):
+                    if repair and not blob.damaged:
+                        await self._blobs.quarantine(blob.storage_key)
+                        await self._database.write(lambda tx, blob=blob: mark_damaged(tx, blob.id))  # type: ignore[misc]
+                        problem += "; put aside, not served any more: push the blob again to heal it"
+                    findings.append(Finding("blob", blob.digest, problem, mended=False))
+                done += 1
+                progress("blobs", done, total)
+            last = page[-1].id
+        return findings
+
+    async def _problem_of(self, blob: BlobRow, *, hash_bytes: bool) -> str | None:  # noqa: PLR0911 - one a line
+        if blob.damaged:
+            return "its bytes are lost or damaged: push the blob again to heal it"
+        size = await self._blobs.size(blob.storage_key)
+        if size is None:
+            return "its file is missing"
+        if size != blob.size:
+            return f"its file has {size} bytes, not {blob.size}"
+        if not hash_bytes:
+            return None
+        expected = Digest.parse(blob.digest)
+        running = new_hash(expected.algorithm)
+        try:
+            async for piece in self._blobs.read(blob.storage_key):
+                running.update(piece)
+        except BlobUnknown:
+            return "its file went away while it was read"
+        if running.hexdigest() != expected.hex:
+            return f"its bytes have the digest {expected.algorithm}:{running.hexdigest()}"
+        return None
+
+    async def _still_there(self, blob: BlobRow) -> bool:
+        """Whether the row is as it was: the collector may have taken the blob, or a push healed it, meanwhile."""
+        now = await self._database.read(lambda tx: rows.blobs_after(tx, blob.id - 1, 1))
+        return bool(now) and now[0] == blob
+
+    async def _check_files(self, total: int, progress: Progress, *, repair: bool) -> list[Finding]:
+        findings: list[Finding] = []
+        before = self._clock.now() - ORPHAN_MICROSECONDS
+        batch: list[StoredBlob] = []
+        done = 0
+        async for stored in self._blobs.list():
+            batch.append(stored)
+            done += 1
+            if len(batch) == PAGE:
+                findings += await self._orphans(batch, before, repair=repair)
+                batch = []
+                progress("files", min(done, total), total)
+        return findings + await self._orphans(batch, before, repair=repair)
+
+    async def _orphans(self, batch: list[StoredBlob], before: int, *, repair: bool) -> list[Finding]:
+        old = [stored for stored in batch if stored.modified < before]
+        if not old:
+            return []
+        known = await self._database.read(lambda tx: rows.known_keys(tx, [stored.key for stored in old]))
+        orphans = [stored for stored in old if stored.key not in known]
+        if repair and orphans:
+            await self._blobs.delete([stored.key for stored in orphans])
+        return [
+            Finding("file", stored.key, f"{stored.size} bytes that no blob needs", mended=repair) for stored in orphans
+        ]
+
+    async def _check_artifacts(self, total: int, progress: Progress, *, repair: bool) -> list[Finding]:
+        findings: list[Finding] = []
+        last = done = 0
+        while page := await self._database.read(lambda tx, last=last: rows.artifacts_after(tx, last, PAGE)):  # type: ignore[misc]
+            for artifact in page:
+                finding = await self._check_artifact(artifact, repair=repair)
+                if finding is not None:
+                    findings.append(finding)
+                done += 1
+            progress("artifacts", done, total)
+            last = page[-1].id
+        return findings
+
+    async def _check_artifact(self, artifact: ArtifactRow, *, repair: bool) -> Finding | None:
+        subject = f"{artifact.name}@{artifact.digest}"
+        try:
+            expected = Digest.parse(artifact.digest)
+            found = Digest.of(artifact.content, expected.algorithm)
+            if found != expected:
+                return Finding("manifest", subject, f"its bytes have the digest {found}: push it again")
+            manifest = parse(artifact.media_type, artifact.content)
+        except DigestInvalid:
+            return Finding("manifest", subject, "its digest is none")
+        except NaruError as error:
+            return Finding("manifest", subject, f"it is no valid manifest: {error.message}")
+        named = {str(blob.digest) for blob in manifest.layers}
+        if manifest.config is not None:
+            named.add(str(manifest.config.digest))
+        used, awaited = await self._database.read(lambda tx: rows.named_blobs(tx, artifact.id))
+        if used | awaited == named:
+            return None
+        if repair:
+            await self._database.write(lambda tx: rows.set_references(tx, artifact, named))
+        wrong = sorted(named ^ (used | awaited))
+        return Finding("references", subject, f"rows and manifest differ on {wrong[0]}", mended=repair)
+
+    async def _check_queues(self, *, repair: bool) -> list[Finding]:
+        links = await self._database.read(rows.forgotten_links)
+        lonely = await self._database.read(rows.forgotten_blobs)
+        if repair and (links or lonely):
+            due = self._clock.now() + self._grace
+            await self._database.write(lambda tx: rows.review_links(tx, links, due))
+            await self._database.write(lambda tx: rows.review_blobs(tx, [blob_id for blob_id, _ in lonely]))
+        return [
+            *(
+                Finding("link", f"image {image_id}, blob {blob_id}", "nothing uses it, and it would never go", repair)
+                for image_id, blob_id in links
+            ),
+            *(Finding("blob", digest, "nothing links it, and it would never go", repair) for _, digest in lonely),
+        ]
+
+    async def _check_counts(self, *, repair: bool) -> list[Finding]:
+        wrong = await self._database.read(rows.wrong_counts)
+        if repair and wrong:
+            await self._database.write(lambda tx: rows.set_counts(tx, wrong))
+        return [
+            Finding(
+                "count", f"image {name}", f"holds {artifacts} artifacts and {tags} tags, another number is kept", repair
+            )
+            for _, name, artifacts, tags in wrong
+        ]
