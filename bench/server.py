@@ -101,10 +101,9 @@ class Server(ABC):
                 if connection.request("GET", "/v2/").status in {200, 401}:
                     return time.monotonic() - began
             time.sleep(POLL)
-        ended = self._process.poll()
+        death = self.death() or f"did not answer within {START_LIMIT:.0f} s: {self.log_end()}"
         self.stop()
-        how = f"ended with status {ended}" if ended is not None else f"did not answer within {START_LIMIT:.0f} s"
-        raise BenchError(f"{self.name} {how}: {self.log_end()}")
+        raise BenchError(death)
 
     def stop(self) -> None:
         """Ask it to stop; kill it and what it left behind when it does not."""
@@ -117,6 +116,11 @@ class Server(ABC):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def death(self) -> str:
+        """How the process ended by itself, with the end of its log; "" while it runs or after ``stop``."""
+        ended = None if self._process is None else self._process.poll()
+        return "" if ended is None else f"the server ended with status {ended}: {self.log_end()}"
 
     def log_end(self) -> str:
         """The last of what it wrote, on one line."""

@@ -118,14 +118,24 @@ class Bench:
                         sample = measure(server)
                     sample.peak_rss = memory.peak
                 except (BenchError, WireError, OSError) as error:
-                    self.miss(f"{row.item} {row.work}: {server.name}: {error}")
+                    self.miss(f"{row.item} {row.work}: {server.name}: {server.death() or error}")
                     rest.remove(server)
+                    self._revive(server)
                     continue
                 row.samples.setdefault(server.name, []).append(sample)
                 if sample.errors:
                     row.notes.append(f"{server.name}: {sample.errors} errors in round {number + 1}")
                 self.say(f"{row.item} {row.work} [{number + 1}] {server.name}: {sample.value:,.1f} {row.unit}")
         return row
+
+    def _revive(self, server: Server) -> None:
+        """Start a server that died, so that the other measurements can be made."""
+        if server.death():
+            try:
+                server.stop()
+                server.start()
+            except BenchError as error:
+                self.say(f"{server.name} does not start again: {error}")
 
 
 def percentile(values: list[float], share: float) -> float | None:
