@@ -18,7 +18,7 @@ def run_p1(bench: Bench) -> None:
     scale = bench.content.scale
     row = Row(
         "P1",
-        f"manifest GET by tag, {scale.images * TAGS_PER_IMAGE:,} tags in {scale.images:,} images",
+        f"manifest GET by tag, {scale.images * TAGS_PER_IMAGE:,} tags in {scale.images:,} images, 16 connections",
         "requests/s",
         ratio=3.0,
     )
@@ -29,7 +29,7 @@ def run_p1(bench: Bench) -> None:
 def run_p2(bench: Bench) -> None:
     """The same by HEAD, and by digest."""
     for method, by in (("HEAD", "tag"), ("HEAD", "digest"), ("GET", "digest")):
-        row = Row("P2", f"manifest {method} by {by}", "requests/s", ratio=3.0)
+        row = Row("P2", f"manifest {method} by {by}, the same tags", "requests/s", ratio=3.0)
         _compare(bench, row, 16, partial(manifest_requests, bench, by=by, method=method))
         _note_tail(bench, row)
 
