@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from dataclasses import dataclass
 
-from naru.core.errors import Denied, NameUnknown, Unauthorized
+from naru.core.errors import Denied, NameInvalid, NameUnknown, Unauthorized
 from naru.core.names import RepositoryName
 from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, RegistryFacts
 from naru.core.ports import Clock
@@ -124,7 +125,7 @@ class Guard:
             limit = self._limit(caller, facts, name)
             if facts is not None and self._reachable(caller, facts) and not (allowed & limit).isdisjoint(needs):
                 return Grant(facts, allowed & limit, None, "anonymous")
-            raise self.challenge(request, "sign in: this needs an access key", scope=_scope(name, needs))
+            raise self.challenge(request, "sign in: this needs an access key", scope=_scope(request, name, needs))
         if facts is None or Permission.VIEW not in allowed:
             raise NameUnknown(
                 f"there is no registry '{name.registry}' that you may see. A registry is made before it is pushed to: "
@@ -143,7 +144,7 @@ class Guard:
                 request,
                 f"the token is not good for this: it lacks '{_ACTIONS[needs[0]]}' on '{name}'",
                 error="insufficient_scope",
-                scope=_scope(name, needs),
+                scope=_scope(request, name, needs),
             )
         return Grant(facts, limited, caller.standing.user_id, caller.actor)
 
@@ -230,15 +231,24 @@ class Guard:
 
     @staticmethod
     def _limit(caller: Caller, facts: RegistryFacts | None, name: RepositoryName) -> frozenset[Permission]:
-        """What the caller's token is good for; everything without a token."""
+        """What the caller's token is good for, and what anybody may do without one; everything without a token."""
         if caller.token is None:
             return frozenset(Permission)
-        return caller.token.access.get((facts.id, name.image), NOTHING) if facts is not None else NOTHING
+        if facts is None:
+            return NOTHING
+        public = ANONYMOUS_PULL if facts.anonymous_pull else NOTHING
+        return caller.token.access.get((facts.id, name.image), NOTHING) | public
 
     @staticmethod
     def _reachable(caller: Caller, facts: RegistryFacts) -> bool:
         return facts.public_uri or caller.listener == "private"
 
 
-def _scope(name: RepositoryName, needs: tuple[Permission, ...]) -> str:
-    return f"repository:{name}:{_ACTIONS[needs[0]]}"
+def _scope(request: Request, name: RepositoryName, needs: tuple[Permission, ...]) -> str:
+    """The scope to ask for; for a mount the source's as well, else the token could not mount (RFC 6750: by spaces)."""
+    scope = f"repository:{name}:{_ACTIONS[needs[0]]}"
+    source = request.parameter("from") if Permission.PUSH in needs and request.parameter("mount") else None
+    if source is not None:
+        with contextlib.suppress(NameInvalid):
+            scope += f" repository:{RepositoryName.parse(source)}:pull"
+    return scope
