@@ -25,7 +25,7 @@ from naru.web.door import Door
 log = logging.getLogger(__name__)
 
 #: Bytes of request headers; also how much of a body arrives at once.
-HTTP1_BUFFER = 256 * 1024
+HTTP1_BUFFER = 400 * 1024
 HEADER_SECONDS = 20
 
 
@@ -67,17 +67,20 @@ async def serve(settings: Settings, announce: Callable[[BootstrapResult], None])
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in done if task is not stopping]
+    for task in failed:  # said before the stop, which takes its time
+        reason = str(task.exception() or "it gave no reason").partition("\n")[0]  # granian adds a stack trace
+        log.error("a listener ended by itself: %s", reason)
+    deadline = loop.time() + settings.drain_seconds
     await _drain(application, settings.drain_seconds)
     for server in servers:
         server.stop()  # type: ignore[no-untyped-call]
-    _late, waiting = await asyncio.wait(running, timeout=settings.drain_seconds)
+    # granian still sends files whose requests are answered already: they have what is left of the same time.
+    _late, waiting = await asyncio.wait(running, timeout=max(0.0, deadline - loop.time()))
     stopping.cancel()
     for task in waiting:  # transfers that outlived the time given to them
         task.cancel()
     await application.aclose()
-    for task in failed:
-        task.result()
-        log.error("a listener ended by itself")
+    if failed:
         sys.exit(1)
 
 
