@@ -142,6 +142,8 @@ class _Exchange:
             return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(self, message: Message) -> None:
+        if self._ended and self._break_off:  # nobody is there to hear it
+            return
         if message["type"] == "http.response.start":
             self._start = message
         elif message["type"] == "http.response.pathsend":

@@ -61,6 +61,10 @@ class ManifestTooLarge(NaruError):
     code, status = "SIZE_INVALID", 413
 
 
+class BodyTooLarge(NaruError):
+    code, status = "SIZE_INVALID", 413
+
+
 class ManifestUnknown(NaruError):
     code, status = "MANIFEST_UNKNOWN", 404
 

@@ -1,7 +1,7 @@
 """The outermost door: one ASGI callable a listener. Transport only: what every request passes, whatever it asks for.
 
 Request id, what HTTP forbids, the access log, metrics, errors to answers, refusal while stopping. Source: RFC 9112
-section 6.1 (Content-Length with Transfer-Encoding), 9.6 (close).
+sections 3.2 (Host), 6.1 (Transfer-Encoding, and Content-Length with it), 9.6 (close).
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ Handle = Callable[[Request], Awaitable[str]]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEADERS = 100
+#: Headers that decide something and that a request has once: with two, a proxy and we could each believe another one.
+_SINGLE = (
+    b"host",
+    b"authorization",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"range",
+    b"transfer-encoding",
+    b"x-naru-listener",
+)
 
 
 class Drain:
@@ -106,6 +117,8 @@ class Door:
         except NaruError as error:
             await self._refuse(request, error)
         except ClientGone:
+            # Usually nobody hears it; but the client may have closed only its side, or broken the chunks.
+            await self._refuse(request, BadRequest("the body broke off", headers={"Connection": "close"}))
             request.status = 499
         except Exception:
             log.exception("request failed", extra={"request_id": request.request_id})
@@ -116,10 +129,21 @@ class Door:
     def _refuse_malformed(self, request: Request) -> None:
         """What could be read in two ways, or is no request of ours, before anything is looked up."""
         close = {"Connection": "close"}
-        if b"transfer-encoding" in request.headers and b"content-length" in request.headers:
-            raise BadRequest("a request has Content-Length or Transfer-Encoding, not both", headers=close)
-        if len(request.scope["headers"]) > MAX_HEADERS:
+        headers = request.scope["headers"]
+        if b"transfer-encoding" in request.headers:
+            if b"content-length" in request.headers:
+                raise BadRequest("a request has Content-Length or Transfer-Encoding, not both", headers=close)
+            if request.headers[b"transfer-encoding"].strip().lower() != b"chunked":
+                raise BadRequest("of the transfer codings only 'chunked' is supported", headers=close)
+        if len(headers) > MAX_HEADERS:
             raise BadRequest(f"a request has at most {MAX_HEADERS} headers", headers=close)
+        if len(headers) != len(request.headers):
+            names = [name for name, _value in headers]
+            for single in _SINGLE:
+                if names.count(single) > 1:
+                    raise BadRequest(f"a request has one {single.decode().title()} header, not several", headers=close)
+        if not request.headers.get(b"host") and request.scope["http_version"] == "1.1":
+            raise BadRequest("a request of HTTP/1.1 has a Host header", headers=close)
         if b"content-encoding" in request.headers and request.headers[b"content-encoding"] != b"identity":
             raise BadRequest("bodies are stored as they are sent: Content-Encoding is not supported", headers=close)
         if self._drain.stopping and request.path not in {"/healthz", "/readyz"}:
@@ -130,9 +154,12 @@ class Door:
         if request.status:  # the answer has begun; it ends short, and the client sees that
             return
         status, headers, body = render_oci(error)
-        if not await request.drain() and "Connection" not in error.headers:
+        drained = error.status != 413 and await request.drain()
+        if not drained and "Connection" not in error.headers:
             headers.append((b"connection", b"close"))
         await request.respond(status, headers, body)
+        if not drained:
+            await request.linger()
 
     def _record(self, request: Request, kind: str, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "OTHER"

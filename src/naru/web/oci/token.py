@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from naru.core.errors import BadRequest, MethodNotAllowed, NameInvalid, Unauthorized
+from naru.core.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NameInvalid, Unauthorized
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission
 from naru.services.tokens import Tokens
@@ -75,7 +75,7 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
 
 
 async def _form(request: Request) -> list[tuple[str, str]]:
-    body = await request.read(MAX_FORM_BYTES, lambda: BadRequest(f"the form is larger than {MAX_FORM_BYTES} bytes"))
+    body = await request.read(MAX_FORM_BYTES, lambda: BodyTooLarge(f"a form has at most {MAX_FORM_BYTES} bytes"))
     try:
         return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_SCOPES + 20, errors="strict")
     except ValueError as error:
