@@ -1,0 +1,65 @@
+"""Whether the data of a stopped server is sound: asked in SQL and on the disk, then of ``naru fsck``."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.server import Server
+
+
+def is_clean(server: Server, when: str, *, fsck: bool = True) -> None:
+    """``AssertionError`` with everything that is wrong, found by us or by ``naru fsck`` (which takes a second)."""
+    wrong = findings(server.data)
+    assert wrong == [], f"{when}: {wrong}"
+    if not fsck:
+        return
+    told = server.naru("fsck", "--json")
+    assert told.returncode == 0, f"{when}: {told.stdout} {told.stderr}"
+
+
+def findings(data: Path) -> list[str]:
+    """What breaks the promise. A file that no row names is none: it is what a crash may leave, to be removed later."""
+    if not (data / "naru.db").exists():
+        return []
+    found: list[str] = []
+    with closing(sqlite3.connect(data / "naru.db")) as connection:
+
+        def rows(sql: str) -> list[tuple[object, ...]]:
+            return connection.execute(sql).fetchall()
+
+        found += [f"integrity: {row}" for row in rows("PRAGMA integrity_check") if row != ("ok",)]
+        found += [f"foreign key: {row}" for row in rows("PRAGMA foreign_key_check")]
+        for digest, size, key, damaged in rows("SELECT digest, size, storage_key, damaged FROM blobs"):
+            path = data / "storage" / "blobs" / str(key)
+            algorithm, _, value = str(digest).partition(":")
+            if damaged:
+                found.append(f"damaged: {digest}")
+            elif not path.exists():
+                found.append(f"blob without bytes: {digest}")
+            elif path.stat().st_size != size or hashlib.new(algorithm, path.read_bytes()).hexdigest() != value:
+                found.append(f"other bytes: {digest}")
+        found += [f"counts of image {row}" for row in rows(_COUNTS)]
+        found += [f"artifact without manifest: {row}" for row in rows(_BARE)]
+        found += [f"link that the collector will never look at: {row}" for row in rows(_FORGOTTEN)]
+        found += [f"blob that nothing links and nobody reviews: {row}" for row in rows(_LOST)]
+    return found
+
+
+_COUNTS = """
+    SELECT i.name, i.artifact_count, i.tag_count FROM images i WHERE
+    i.artifact_count != (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id)
+    OR i.tag_count != (SELECT count(*) FROM tags t WHERE t.image_id = i.id)
+"""
+_BARE = "SELECT id, digest FROM artifacts WHERE id NOT IN (SELECT artifact_id FROM manifests)"
+_FORGOTTEN = """
+    SELECT l.image_id, l.blob_id FROM blob_links l WHERE
+    NOT EXISTS (SELECT 1 FROM artifact_blobs a WHERE a.image_id = l.image_id AND a.blob_id = l.blob_id)
+    AND NOT EXISTS (SELECT 1 FROM link_reviews r WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id)
+"""
+_LOST = """
+    SELECT digest FROM blobs b WHERE NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id)
+    AND NOT EXISTS (SELECT 1 FROM blob_reviews r WHERE r.blob_id = b.id)
+"""
