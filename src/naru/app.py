@@ -152,7 +152,7 @@ class Application:
             catalog=Catalog(pull=self._pull),
             store=core.blobs,
         )
-        self._metrics = Metrics()
+        self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
         site = Site(services=services, tokens=tokens, metrics=self._metrics, drain=self.drain, ready=self._ready)
         self.public = self._door(site.handle, "public")
         self.private = self._door(site.handle, "private")

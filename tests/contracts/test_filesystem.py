@@ -540,7 +540,7 @@ class TestFolders:
         aside = f"quarantine/sha256-{damaged.rpartition('/')[2]}"
         assert store.files() == {f"uploads/{upload}", f"blobs/{small}", aside}
         assert (store.root / aside).read_bytes() == b"damaged"
-        assert store.blobs.path(small) == store.root / "blobs" / small
+        assert store.blobs.path(small) == str(store.root / "blobs" / small)
         await store.uploads.discard(upload)
         await store.blobs.delete([small])
         assert store.files() == {aside}

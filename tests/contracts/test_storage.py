@@ -359,7 +359,7 @@ class TestBlobs:
         data = some_bytes(100_000)
         key = await stored(storage, data)
         path = storage.blobs.path(key)
-        assert path is None or path.read_bytes() == data
+        assert path is None or Path(path).read_bytes() == data
         absent = storage.blobs.path(key_of(b"absent"))  # does not look whether it is there
         assert (absent is None) == (path is None)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 
@@ -82,7 +81,7 @@ class BlobStore(Protocol):
         """Bytes of the blob, or None when it is not there."""
         ...
 
-    def path(self, key: str) -> Path | None:
+    def path(self, key: str) -> str | None:
         """A file of this machine that holds exactly the blob, or None when the store has no files. Does not touch
         the disk."""
         ...

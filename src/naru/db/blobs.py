@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, true, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.db.engine import inserted_id
@@ -205,20 +205,19 @@ def collect(tx: Connection, now: int, limit: int) -> Collected:
         .order_by(link_reviews.c.due_at)
         .limit(limit)
     ).all()
-    links = 0
+    pairs = [(image_id, blob_id) for image_id, blob_id in due]
     candidates: set[int] = set()
-    for image_id, blob_id in due:
-        cut = tx.execute(_cut_unused, {"image": image_id, "blob": blob_id}).rowcount
-        if cut:
-            links += 1
-            candidates.add(blob_id)
-        else:  # in use: off the queue until its artifact goes
-            tx.execute(_forget_review, {"image": image_id, "blob": blob_id})
+    links = 0
+    if pairs:
+        cut = tx.execute(_cut_unused, {"pairs": pairs}).scalars().all()  # their reviews go with them
+        links = len(cut)
+        candidates.update(cut)
+        tx.execute(_forget_reviews, {"pairs": pairs})  # in use: off the queue until their artifacts go
     reviews = list(tx.execute(select(blob_reviews.c.blob_id).limit(limit)).scalars())
     if reviews:
-        tx.execute(_forget_blob_review, [{"blob": blob_id} for blob_id in reviews])
+        tx.execute(_forget_blob_reviews, {"ids": reviews})
         candidates.update(reviews)
-    dropped = [row for blob_id in sorted(candidates) if (row := tx.execute(_drop_unlinked, {"blob": blob_id}).first())]
+    dropped = tx.execute(_drop_unlinked, {"ids": sorted(candidates)}).all() if candidates else []
     if dropped:
         tx.execute(
             upsert(doomed_files).on_conflict_do_nothing(),
@@ -233,20 +232,24 @@ def collect(tx: Connection, now: int, limit: int) -> Collected:
     )
 
 
-_cut_unused = delete(blob_links).where(
-    blob_links.c.image_id == bindparam("image"),
-    blob_links.c.blob_id == bindparam("blob"),
-    ~exists().where(
-        artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
-    ),
+# A statement for a whole step, not one a row: a step keeps the one writer busy for a few milliseconds.
+_cut_unused = (
+    delete(blob_links)
+    .where(
+        tuple_(blob_links.c.image_id, blob_links.c.blob_id).in_(bindparam("pairs", expanding=True)),
+        ~exists().where(
+            artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
+        ),
+    )
+    .returning(blob_links.c.blob_id)
 )
-_forget_review = delete(link_reviews).where(
-    link_reviews.c.image_id == bindparam("image"), link_reviews.c.blob_id == bindparam("blob")
+_forget_reviews = delete(link_reviews).where(
+    tuple_(link_reviews.c.image_id, link_reviews.c.blob_id).in_(bindparam("pairs", expanding=True))
 )
-_forget_blob_review = delete(blob_reviews).where(blob_reviews.c.blob_id == bindparam("blob"))
+_forget_blob_reviews = delete(blob_reviews).where(blob_reviews.c.blob_id.in_(bindparam("ids", expanding=True)))
 _drop_unlinked = (
     delete(blobs)
-    .where(blobs.c.id == bindparam("blob"), ~exists().where(blob_links.c.blob_id == blobs.c.id))
+    .where(blobs.c.id.in_(bindparam("ids", expanding=True)), ~exists().where(blob_links.c.blob_id == blobs.c.id))
     .returning(blobs.c.storage_key, blobs.c.size)
 )
 
@@ -258,9 +261,10 @@ def doomed(tx: Connection, limit: int) -> list[str]:
 
 def forget_doomed(tx: Connection, keys: Iterable[str]) -> None:
     """The files are gone."""
-    rows = [{"key": key} for key in keys]
-    if rows:
-        tx.execute(delete(doomed_files).where(doomed_files.c.storage_key == bindparam("key")), rows)
+    tx.execute(_forget_doomed, {"keys": list(keys)})
+
+
+_forget_doomed = delete(doomed_files).where(doomed_files.c.storage_key.in_(bindparam("keys", expanding=True)))
 
 
 def reclaimable(tx: Connection, now: int) -> tuple[int, int]:

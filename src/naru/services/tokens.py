@@ -50,7 +50,7 @@ class Tokens:
         self._audience = audience
         self._lifetime = lifetime_seconds
         self._clock = clock
-        self._verified: OrderedDict[str, Token] = OrderedDict()
+        self._verified: OrderedDict[bytes, Token] = OrderedDict()
 
     def issue(self, key_id: int | None, access: Access, *, catalog: bool) -> IssuedToken:
         now = self._clock.now()
@@ -70,19 +70,27 @@ class Tokens:
         }
         return IssuedToken(jwt.encode(claims, self._key, algorithm=ALGORITHM), self._lifetime, now)
 
-    def verify(self, text: str) -> Token:
-        """The token, if this installation signed it and its time is now; else ``Unauthorized``."""
+    def known(self, header: bytes) -> Token | None:
+        """The token of an ``Authorization`` header that was verified before and is good still; None for all others."""
+        token = self._verified.get(header)
+        if token is None or token.expires_at > self._clock.now():
+            return token
+        del self._verified[header]
+        return None
+
+    def verify(self, text: str, header: bytes) -> Token:
+        """The token, if this installation signed it and its time is now; else ``Unauthorized``.
+
+        ``header`` is what ``known`` will be asked with.
+        """
         now = self._clock.now()
-        known = self._verified.get(text)
-        if known is None:
-            known = self._decode(text, now)
-            self._verified[text] = known
-            if len(self._verified) > REMEMBERED:
-                self._verified.popitem(last=False)
-        if known.expires_at <= now:
-            self._verified.pop(text, None)
+        token = self._decode(text, now)
+        if token.expires_at <= now:
             raise Unauthorized("the token has expired; sign in again")
-        return known
+        self._verified[header] = token
+        if len(self._verified) > REMEMBERED:
+            self._verified.popitem(last=False)
+        return token
 
     def _decode(self, text: str, now: int) -> Token:
         if len(text) > MAX_TOKEN_BYTES or text.count(".") != 2:

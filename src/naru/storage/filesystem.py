@@ -40,6 +40,7 @@ class _Layout:
         self.uploads = root / "uploads"
         self.quarantine = root / "quarantine"
         self._blobs = root / "blobs"
+        self._prefix = f"{self._blobs}{os.sep}"
         algorithms = (self._blobs / "sha256", self._blobs / "sha512")
         self.fan_out = [algorithm / f"{byte:02x}" for algorithm in algorithms for byte in range(256)]
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,10 @@ class _Layout:
 
     def blob(self, key: str) -> Path:
         return self._blobs / check_blob_key(key)
+
+    def blob_text(self, key: str) -> str:
+        """``blob`` as text: every pull asks for one, and a ``Path`` costs more than the rest of the question."""
+        return f"{self._prefix}{check_blob_key(key)}"
 
     def sync_folder(self, folder: Path) -> None:
         if self.fsync:
@@ -129,8 +134,8 @@ class FilesystemBlobs:
     async def size(self, key: str) -> int | None:
         return await self._threads.run(disk.size_of, self._layout.blob(key))
 
-    def path(self, key: str) -> Path | None:
-        return self._layout.blob(key)
+    def path(self, key: str) -> str | None:
+        return self._layout.blob_text(key)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         check_range(start, end)

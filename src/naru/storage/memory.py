@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from naru.core.errors import BlobUnknown
 from naru.core.ports import BlobStore, Clock, RunningHash, StoredBlob, UploadArea
@@ -48,7 +47,7 @@ class MemoryBlobs:
         blob = self._blobs.get(check_blob_key(key))
         return None if blob is None else len(blob.data)
 
-    def path(self, key: str) -> Path | None:
+    def path(self, key: str) -> str | None:
         check_blob_key(key)
         return None
 

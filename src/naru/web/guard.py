@@ -67,6 +67,9 @@ class Guard:
         listener = self._addresses.listener(request)
         if header is None:
             return Caller(None, None, listener)
+        known = self._tokens.known(header)
+        if known is not None:
+            return await self._holder(request, known, listener)
         if len(header) > MAX_AUTHORIZATION_BYTES:
             raise self.challenge(request, "the Authorization header is too long")
         scheme, _, value = header.partition(b" ")
@@ -81,11 +84,15 @@ class Guard:
 
     async def _bearer(self, request: Request, value: bytes, listener: str) -> Caller:
         try:
-            token = self._tokens.verify(value.decode("ascii"))
+            token = self._tokens.verify(value.decode("ascii"), request.headers[b"authorization"])
         except UnicodeDecodeError as error:
             raise self.challenge(request, "this is not a token of this server; sign in again") from error
         except Unauthorized as error:
             raise self.challenge(request, error.message, error="invalid_token") from error
+        return await self._holder(request, token, listener)
+
+    async def _holder(self, request: Request, token: Token, listener: str) -> Caller:
+        """Whoever the token was given to, if the key still works."""
         if token.key_id is None:
             return Caller(None, token, listener)
         standing = await self._identities.standing(token.key_id)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, MutableMapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -232,12 +231,12 @@ class Request:
     def _tagged(self, headers: Iterable[Header]) -> list[Header]:
         return [*headers, (b"x-request-id", self.request_id.encode())]
 
-    async def respond_file(self, status: int, headers: Iterable[Header], path: Path, length: int) -> None:
+    async def respond_file(self, status: int, headers: Iterable[Header], path: str, length: int) -> None:
         """Answer with a whole file: its bytes never pass the interpreter. The headers say Content-Length."""
         self.status = status
         self.sent_bytes = length
         await self._send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
-        await self._send({"type": "http.response.pathsend", "path": str(path)})
+        await self._send({"type": "http.response.pathsend", "path": path})
 
     async def respond_stream(
         self, status: int, headers: Iterable[Header], pieces: AsyncIterator[bytes], length: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from naru.core.errors import BadRequest, ManifestTooLarge
@@ -32,21 +33,26 @@ async def head(context: Context, grant: Grant, last: str) -> None:
 
 async def _answer(context: Context, found: FoundManifest) -> None:
     request = context.request
-    digest = found.digest.encode()
-    headers: list[Header] = [
-        (b"content-type", found.media_type.encode()),
-        (b"docker-content-digest", digest),
-        (b"etag", b'"' + digest + b'"'),
-        API_VERSION,
-    ]
+    headers = [*_headers(found.digest, found.media_type)]
     if request.scope["query_string"]:
         headers += namespace(request)
     asked = request.headers.get(b"if-none-match")
-    if asked is not None and _names(asked, digest):
+    if asked is not None and _names(asked, found.digest.encode()):
         await request.respond(304, headers)
         return
     headers.append((b"content-length", b"%d" % found.size))
     await request.respond(200, headers, found.content)
+
+
+@lru_cache(maxsize=8192)
+def _headers(digest: str, media_type: str) -> tuple[Header, ...]:
+    encoded = digest.encode()
+    return (
+        (b"content-type", media_type.encode()),
+        (b"docker-content-digest", encoded),
+        (b"etag", b'"' + encoded + b'"'),
+        API_VERSION,
+    )
 
 
 def _names(if_none_match: bytes, digest: bytes) -> bool:
