@@ -20,6 +20,10 @@ from naru.db.pull import FoundBlob, PullQueries
 
 log = logging.getLogger(__name__)
 
+#: Microseconds between two renewals of one lease: clients that look again and again do not write each time. A lease is
+#: shorter than the grace period by so much at most.
+RENEWED_EVERY = 60_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class MountSource:
@@ -38,6 +42,7 @@ class Blobs:
         self._blobs = blobs
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
+        self._renewed_every = min(self._grace // 2, RENEWED_EVERY)
 
     async def find(self, grant: Grant, name: RepositoryName, digest: Digest) -> FoundBlob:
         """The blob, if this image holds it and its bytes are whole; else ``BlobUnknown``.
@@ -55,7 +60,7 @@ class Blobs:
         now = self._clock.now()
         if (
             found.review_due_at is not None
-            and found.review_due_at < now + self._grace // 2
+            and found.review_due_at < now + self._grace - self._renewed_every
             and Permission.PUSH in grant.permissions
         ):
             until = now + self._grace
