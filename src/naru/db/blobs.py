@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, true, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from naru.db.engine import inserted_id
+from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
-    awaited_blobs,
     blob_links,
     blob_reviews,
     blobs,
@@ -21,15 +20,28 @@ from naru.db.schema import (
     uploads,
 )
 
-_find = select(blobs.c.id, blobs.c.size, blobs.c.storage_key, blobs.c.damaged).where(
-    blobs.c.digest == bindparam("digest")
-)
-_link = upsert(blob_links).on_conflict_do_nothing()
-_review = upsert(link_reviews)
-_review = _review.on_conflict_do_update(
-    index_elements=["image_id", "blob_id"],
-    set_={"due_at": func.max(link_reviews.c.due_at, _review.excluded.due_at)},
-)
+FIND_BLOB = "SELECT id, storage_key, damaged FROM blobs WHERE digest = ?"
+ADD_BLOB = """
+    INSERT INTO blobs (digest, size, storage_key, damaged, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id
+"""
+LINK = "INSERT INTO blob_links (image_id, blob_id, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+LINKED = "SELECT 1 FROM blob_links WHERE image_id = ? AND blob_id = ?"
+REVIEW = """
+    INSERT INTO link_reviews (image_id, blob_id, due_at) VALUES (?, ?, ?) ON CONFLICT (image_id, blob_id) DO UPDATE
+    SET due_at = CASE WHEN excluded.due_at > link_reviews.due_at THEN excluded.due_at ELSE link_reviews.due_at END
+"""
+WAITING = "SELECT artifact_id FROM awaited_blobs WHERE image_id = ? AND digest = ?"
+WAITED = "DELETE FROM awaited_blobs WHERE image_id = ? AND digest = ?"
+ADD_REFERENCE = """
+    INSERT INTO artifact_blobs (image_id, blob_id, artifact_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+"""
+REFERENCES = "SELECT image_id, blob_id FROM artifact_blobs WHERE artifact_id = ?"
+ADD_UPLOAD = """
+    INSERT INTO uploads (id, registry_id, image_name, user_id, algorithm, created_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+COUNT_UPLOADS = "SELECT count(*) FROM uploads WHERE user_id = ?"
+REMOVE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +72,13 @@ def link_blob(
     A damaged blob is healed by the new file. The link may not be collected before ``keep_until``.
     """
     spare: str | None = None
-    found = tx.execute(_find, {"digest": digest}).first()
+    found = execute(tx, FIND_BLOB, (digest,)).fetchone()
     if found is None:
         if storage_key is None:
             return LinkedBlob(missing=True)
-        made = tx.execute(
-            insert(blobs).values(digest=digest, size=size, storage_key=storage_key, damaged=False, created_at=now)
-        )
-        blob_id = inserted_id(made)
+        blob_id = int(execute(tx, ADD_BLOB, (digest, size, storage_key, False, now)).fetchone()[0])
     else:
-        blob_id, _size, stored_key, damaged = found
+        blob_id, stored_key, damaged = found
         if damaged and storage_key is None:
             return LinkedBlob(missing=True)
         if damaged and storage_key is not None:
@@ -86,31 +95,19 @@ def link_blob(
 def link(tx: Connection, image_id: int, blob_id: int, digest: str, now: int, keep_until: int) -> None:
     """Make the image hold a stored blob (an upload's last step, or a mount); manifests that came before it use it
     now."""
-    tx.execute(_link, {"image_id": image_id, "blob_id": blob_id, "created_at": now})
-    tx.execute(_review, {"image_id": image_id, "blob_id": blob_id, "due_at": keep_until})
-    waiting = tx.execute(_waiting, {"image": image_id, "digest": digest}).scalars().all()
+    execute(tx, LINK, (image_id, blob_id, now))
+    execute(tx, REVIEW, (image_id, blob_id, keep_until))
+    waiting = execute(tx, WAITING, (image_id, digest)).fetchall()
     if waiting:
-        rows = [{"image_id": image_id, "blob_id": blob_id, "artifact_id": artifact_id} for artifact_id in waiting]
-        tx.execute(upsert(artifact_blobs).on_conflict_do_nothing(), rows)
-        tx.execute(_waited, {"image": image_id, "digest": digest})
-
-
-_waiting = select(awaited_blobs.c.artifact_id).where(
-    awaited_blobs.c.image_id == bindparam("image"), awaited_blobs.c.digest == bindparam("digest")
-)
-_waited = delete(awaited_blobs).where(
-    awaited_blobs.c.image_id == bindparam("image"), awaited_blobs.c.digest == bindparam("digest")
-)
+        execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for (artifact_id,) in waiting])
+        execute(tx, WAITED, (image_id, digest))
 
 
 def renew_link(tx: Connection, image_id: int, blob_id: int, keep_until: int) -> bool:
     """Keep a link that nothing may be using from the collector until then. False when the link is gone already."""
-    held = tx.execute(
-        select(blob_links.c.blob_id).where(blob_links.c.image_id == image_id, blob_links.c.blob_id == blob_id)
-    ).first()
-    if held is None:
+    if execute(tx, LINKED, (image_id, blob_id)).fetchone() is None:
         return False
-    tx.execute(_review, {"image_id": image_id, "blob_id": blob_id, "due_at": keep_until})
+    execute(tx, REVIEW, (image_id, blob_id, keep_until))
     return True
 
 
@@ -122,11 +119,8 @@ def unlink(tx: Connection, image_id: int, blob_id: int) -> None:
 
 def review_links_of(tx: Connection, artifact_id: int, due_at: int) -> None:
     """The artifact is about to go: let the collector look at the links that it used, not before ``due_at``."""
-    rows = tx.execute(
-        select(artifact_blobs.c.image_id, artifact_blobs.c.blob_id).where(artifact_blobs.c.artifact_id == artifact_id)
-    ).all()
-    if rows:
-        tx.execute(_review, [{"image_id": image, "blob_id": blob, "due_at": due_at} for image, blob in rows])
+    rows = execute(tx, REFERENCES, (artifact_id,)).fetchall()
+    execute_many(tx, REVIEW, [(image_id, blob_id, due_at) for image_id, blob_id in rows])
 
 
 def review_blobs_of_registry(tx: Connection, registry_id: int) -> None:
@@ -155,25 +149,15 @@ def doom_file(tx: Connection, storage_key: str, now: int) -> None:
 def add_upload(
     tx: Connection, upload_id: str, registry_id: int, image_name: str, user_id: int, algorithm: str, now: int
 ) -> None:
-    tx.execute(
-        insert(uploads).values(
-            id=upload_id,
-            registry_id=registry_id,
-            image_name=image_name,
-            user_id=user_id,
-            algorithm=algorithm,
-            created_at=now,
-            updated_at=now,
-        )
-    )
+    execute(tx, ADD_UPLOAD, (upload_id, registry_id, image_name, user_id, algorithm, now, now))
 
 
 def count_uploads(tx: Connection, user_id: int) -> int:
-    return int(tx.execute(select(func.count()).where(uploads.c.user_id == user_id)).scalar_one())
+    return int(execute(tx, COUNT_UPLOADS, (user_id,)).fetchone()[0])
 
 
 def remove_upload(tx: Connection, upload_id: str) -> bool:
-    return bool(tx.execute(delete(uploads).where(uploads.c.id == upload_id)).rowcount)
+    return bool(execute(tx, REMOVE_UPLOAD, (upload_id,)).rowcount)
 
 
 def touch_upload(tx: Connection, upload_id: str, now: int) -> None:

@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +64,21 @@ def sqlite_engine(path: Path, *, pool_size: int = 4) -> Engine:
         connection.exec_driver_sql(how)
 
     return engine
+
+
+def execute(tx: Connection, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+    """Run a statement of the push path straight on the driver, inside ``tx``: a tenth of what the toolkit costs.
+
+    Statements use ``?`` and nothing that SQLite and PostgreSQL do not share.
+    """
+    driver: sqlite3.Connection = tx.connection.driver_connection  # type: ignore[assignment]
+    return driver.execute(sql, parameters)
+
+
+def execute_many(tx: Connection, sql: str, rows: Iterable[Sequence[object]]) -> None:
+    """The same statement for each of ``rows``."""
+    driver: sqlite3.Connection = tx.connection.driver_connection  # type: ignore[assignment]
+    driver.executemany(sql, rows)
 
 
 def inserted_id(result: CursorResult[Any]) -> int:

@@ -6,20 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, literal, select, update
 
-from naru.core.manifest import Descriptor, Manifest
+from naru.core.manifest import Manifest
 from naru.db.blobs import review_links_of
-from naru.db.engine import inserted_id
+from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
-    artifact_children,
     artifacts,
-    awaited_blobs,
-    blob_links,
-    blobs,
     images,
-    manifests,
     tags,
 )
 
@@ -42,34 +37,37 @@ class StoredArtifact:
     created: bool  # False: the image had this digest already
 
 
-_find_image = select(images.c.id).where(
-    images.c.registry_id == bindparam("registry_id"), images.c.name == bindparam("name")
-)
-_held = (
-    select(blobs.c.digest, blobs.c.id, blobs.c.size, blobs.c.damaged)
-    .join(blob_links, blob_links.c.blob_id == blobs.c.id)
-    .where(blob_links.c.image_id == bindparam("image_id"), blobs.c.digest.in_(bindparam("digests", expanding=True)))
-)
-_find_artifact = select(artifacts.c.id).where(
-    artifacts.c.image_id == bindparam("image_id"), artifacts.c.digest == bindparam("digest")
-)
-_find_tag = select(tags.c.id, tags.c.artifact_id).where(
-    tags.c.image_id == bindparam("image_id"), tags.c.name == bindparam("name")
-)
-_touch_image = (
-    update(images)
-    .where(images.c.id == bindparam("image"))
-    .values(
-        updated_at=bindparam("now"),
-        artifact_count=images.c.artifact_count + bindparam("new_artifacts"),
-        tag_count=images.c.tag_count + bindparam("new_tags"),
-    )
-)
+FIND_IMAGE = "SELECT id FROM images WHERE registry_id = ? AND name = ?"
+ADD_IMAGE = """
+    INSERT INTO images (registry_id, name, created_at, updated_at, artifact_count, tag_count, pull_count)
+    VALUES (?, ?, ?, ?, 0, 0, 0) RETURNING id
+"""
+HELD_BLOBS = """
+    SELECT b.digest, b.id, b.size, b.damaged FROM blobs b JOIN blob_links l ON l.blob_id = b.id
+    WHERE l.image_id = ? AND b.digest IN ({})
+"""
+FIND_ARTIFACT = "SELECT id FROM artifacts WHERE image_id = ? AND digest = ?"
+ADD_ARTIFACT = """
+    INSERT INTO artifacts (image_id, digest, media_type, artifact_type, subject_digest, annotations, manifest_size,
+        size, pushed_at, pull_count)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id
+"""
+PUSHED_AGAIN = "UPDATE artifacts SET pushed_at = ? WHERE id = ?"
+ADD_MANIFEST = "INSERT INTO manifests (artifact_id, content) VALUES (?, ?)"
+ADD_REFERENCE = "INSERT INTO artifact_blobs (image_id, blob_id, artifact_id) VALUES (?, ?, ?)"
+ADD_AWAITED = "INSERT INTO awaited_blobs (image_id, digest, artifact_id) VALUES (?, ?, ?)"
+ADD_CHILD = "INSERT INTO artifact_children (artifact_id, position, image_id, digest) VALUES (?, ?, ?, ?)"
+FIND_TAG = "SELECT id FROM tags WHERE image_id = ? AND name = ?"
+ADD_TAG = "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (?, ?, ?, ?, 0)"
+MOVE_TAG = "UPDATE tags SET artifact_id = ?, pushed_at = ? WHERE id = ?"
+COUNT_PUSH = """
+    UPDATE images SET updated_at = ?, artifact_count = artifact_count + ?, tag_count = tag_count + ? WHERE id = ?
+"""
 
 
 def find_image(tx: Connection, registry_id: int, name: str) -> int | None:
-    found: int | None = tx.execute(_find_image, {"registry_id": registry_id, "name": name}).scalar()
-    return found
+    row = execute(tx, FIND_IMAGE, (registry_id, name)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def ensure_image(tx: Connection, registry_id: int, name: str, now: int) -> int:
@@ -77,26 +75,16 @@ def ensure_image(tx: Connection, registry_id: int, name: str, now: int) -> int:
     found = find_image(tx, registry_id, name)
     if found is not None:
         return found
-    made = tx.execute(
-        insert(images).values(
-            registry_id=registry_id,
-            name=name,
-            created_at=now,
-            updated_at=now,
-            artifact_count=0,
-            tag_count=0,
-            pull_count=0,
-        )
-    )
-    return inserted_id(made)
+    return int(execute(tx, ADD_IMAGE, (registry_id, name, now, now)).fetchone()[0])
 
 
 def held_blobs(tx: Connection, image_id: int, digests: Sequence[str]) -> dict[str, HeldBlob]:
     """Of ``digests``, those that the image links."""
     held: dict[str, HeldBlob] = {}
     for start in range(0, len(digests), CHUNK):
-        rows = tx.execute(_held, {"image_id": image_id, "digests": digests[start : start + CHUNK]})
-        held.update({digest: HeldBlob(blob_id, size, damaged) for digest, blob_id, size, damaged in rows})
+        chunk = digests[start : start + CHUNK]
+        rows = execute(tx, HELD_BLOBS.format(", ".join("?" * len(chunk))), (image_id, *chunk))
+        held.update({digest: HeldBlob(blob_id, size, bool(damaged)) for digest, blob_id, size, damaged in rows})
     return held
 
 
@@ -113,63 +101,44 @@ def store_artifact(
 
     ``held`` are the blobs of the manifest that the image holds, by digest; the others are awaited.
     """
-    found: int | None = tx.execute(_find_artifact, {"image_id": image_id, "digest": digest}).scalar()
+    found = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
     if found is not None:
-        tx.execute(update(artifacts).where(artifacts.c.id == found).values(pushed_at=now))
-        return StoredArtifact(found, created=False)
-    made = tx.execute(
-        insert(artifacts).values(
-            image_id=image_id,
-            digest=digest,
-            media_type=manifest.media_type,
-            artifact_type=manifest.artifact_type,
-            subject_digest=str(manifest.subject.digest) if manifest.subject else None,
-            annotations=json.dumps(dict(manifest.annotations)) if manifest.annotations else None,
-            manifest_size=len(content),
-            size=manifest.size,
-            pushed_at=now,
-            pull_count=0,
-        )
+        execute(tx, PUSHED_AGAIN, (now, found[0]))
+        return StoredArtifact(int(found[0]), created=False)
+    values = (
+        image_id,
+        digest,
+        manifest.media_type,
+        manifest.artifact_type,
+        str(manifest.subject.digest) if manifest.subject else None,
+        json.dumps(dict(manifest.annotations)) if manifest.annotations else None,
+        len(content),
+        manifest.size,
+        now,
     )
-    artifact_id = inserted_id(made)
-    tx.execute(insert(manifests).values(artifact_id=artifact_id, content=content))
-    references = [
-        {"image_id": image_id, "blob_id": blob_id, "artifact_id": artifact_id}
-        for blob_id in sorted({blob.blob_id for blob in held.values()})
-    ]
-    if references:
-        tx.execute(insert(artifact_blobs), references)
+    artifact_id = int(execute(tx, ADD_ARTIFACT, values).fetchone()[0])
+    execute(tx, ADD_MANIFEST, (artifact_id, content))
+    blob_ids = sorted({blob.blob_id for blob in held.values()})
+    execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in blob_ids])
     named = {str(blob.digest) for blob in (*manifest.layers, *((manifest.config,) if manifest.config else ()))}
-    awaited = [{"image_id": image_id, "digest": one, "artifact_id": artifact_id} for one in sorted(named - held.keys())]
-    if awaited:
-        tx.execute(insert(awaited_blobs), awaited)
-    if manifest.children:
-        tx.execute(insert(artifact_children), _children(manifest.children, image_id, artifact_id))
+    execute_many(tx, ADD_AWAITED, [(image_id, one, artifact_id) for one in sorted(named - held.keys())])
+    children = [(artifact_id, place, image_id, str(child.digest)) for place, child in enumerate(manifest.children)]
+    execute_many(tx, ADD_CHILD, children)
     return StoredArtifact(artifact_id, created=True)
 
 
-def _children(descriptors: Sequence[Descriptor], image_id: int, artifact_id: int) -> list[dict[str, object]]:
-    return [
-        {"artifact_id": artifact_id, "position": position, "image_id": image_id, "digest": str(child.digest)}
-        for position, child in enumerate(descriptors)
-    ]
-
-
 def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, now: int) -> bool:
-    """Point the tag at the artifact, making it when it is missing: True when it was made. The one place that writes
-    tags."""
-    found = tx.execute(_find_tag, {"image_id": image_id, "name": name}).first()
+    """Point the tag at the artifact, True when it was made for that. The one place that writes tags."""
+    found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
-        tx.execute(
-            insert(tags).values(image_id=image_id, name=name, artifact_id=artifact_id, pushed_at=now, pull_count=0)
-        )
+        execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
         return True
-    tx.execute(update(tags).where(tags.c.id == found[0]).values(artifact_id=artifact_id, pushed_at=now))
+    execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
     return False
 
 
 def count_push(tx: Connection, image_id: int, now: int, *, new_artifacts: int, new_tags: int) -> None:
-    tx.execute(_touch_image, {"image": image_id, "now": now, "new_artifacts": new_artifacts, "new_tags": new_tags})
+    execute(tx, COUNT_PUSH, (now, new_artifacts, new_tags, image_id))
 
 
 def delete_tag(tx: Connection, image_id: int, name: str, now: int) -> bool:
@@ -186,9 +155,10 @@ def delete_artifact(tx: Connection, image_id: int, digest: str, now: int, blobs_
     Its blobs stay linked, so that a push which is under way may rely on them, and may be collected after
     ``blobs_until``.
     """
-    artifact_id: int | None = tx.execute(_find_artifact, {"image_id": image_id, "digest": digest}).scalar()
-    if artifact_id is None:
+    found = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
+    if found is None:
         return False
+    artifact_id = int(found[0])
     review_links_of(tx, artifact_id, blobs_until)
     gone = tx.execute(delete(tags).where(tags.c.artifact_id == artifact_id)).rowcount
     tx.execute(delete(artifacts).where(artifacts.c.id == artifact_id))
