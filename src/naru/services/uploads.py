@@ -142,17 +142,24 @@ class Uploads:
         hashes = progress if progress is not None and progress.offset == offset else None
         try:
             reached = await self._area.append(upload_id, offset, body, hashes)
+        except SizeInvalid:
+            await self._cut(upload_id, offset)
+            raise
         finally:
             if hashes is None:
                 self._progress.pop(upload_id, None)
         if content_range is not None and reached != content_range[1]:
-            self._progress.pop(upload_id, None)
-            await self._area.append(upload_id, offset, _nothing(), None)  # cuts off what was just written
+            await self._cut(upload_id, offset)
             raise SizeInvalid(
                 f"Content-Range promised {content_range[1] - content_range[0]} bytes, {reached - offset} came; "
                 f"nothing of this chunk was kept, the upload stands at {offset}"
             )
         return Upload(upload_id, reached)
+
+    async def _cut(self, upload_id: str, offset: int) -> None:
+        """Take back what a chunk wrote that was not as long as it said."""
+        self._progress.pop(upload_id, None)
+        await self._area.append(upload_id, offset, _nothing(), None)
 
     async def finish(
         self,
