@@ -8,7 +8,7 @@ from naru.core.digest import Digest
 from naru.core.permissions import Grant
 from naru.core.ranges import parse_range
 from naru.web.http import Header
-from naru.web.oci.headers import API_VERSION, NO_LENGTH, NOSNIFF, OCTETS, namespace
+from naru.web.oci.headers import API_VERSION, NO_LENGTH, NOSNIFF, OCTETS, names_it, namespace
 
 if TYPE_CHECKING:
     from naru.web.oci.routes import Context
@@ -30,7 +30,8 @@ async def get(context: Context, grant: Grant, last: str) -> None:
     ]
     if request.scope["query_string"]:
         headers += namespace(request)
-    if request.headers.get(b"if-none-match") == etag:
+    known = request.headers.get(b"if-none-match")
+    if known is not None and names_it(known, str(digest).encode()):
         await request.respond(304, headers)
         return
     asked = request.header(b"range")

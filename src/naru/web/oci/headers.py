@@ -20,3 +20,9 @@ def namespace(request: Request) -> list[Header]:
     if asked is None or not _NAMESPACE.fullmatch(asked):
         return []
     return [(b"oci-namespace", asked.encode())]
+
+
+def names_it(if_none_match: bytes, digest: bytes) -> bool:
+    """Whether the client has it already: RFC 9110 section 13.1.2, weak comparison; an ETag of ours is the digest."""
+    tags = (tag.strip().removeprefix(b"W/").strip(b'"') for tag in if_none_match.split(b",")[:50])
+    return any(tag in (digest, b"*") for tag in tags)

@@ -11,7 +11,7 @@ from naru.core.names import parse_reference, tag_name
 from naru.core.permissions import Grant
 from naru.db.pull import FoundManifest
 from naru.web.http import Header
-from naru.web.oci.headers import API_VERSION, NO_LENGTH, namespace
+from naru.web.oci.headers import API_VERSION, NO_LENGTH, names_it, namespace
 
 if TYPE_CHECKING:
     from naru.web.oci.routes import Context
@@ -37,7 +37,7 @@ async def _answer(context: Context, found: FoundManifest) -> None:
     if request.scope["query_string"]:
         headers += namespace(request)
     asked = request.headers.get(b"if-none-match")
-    if asked is not None and _names(asked, found.digest.encode()):
+    if asked is not None and names_it(asked, found.digest.encode()):
         await request.respond(304, headers)
         return
     headers.append((b"content-length", b"%d" % found.size))
@@ -53,12 +53,6 @@ def _headers(digest: str, media_type: str) -> tuple[Header, ...]:
         (b"etag", b'"' + encoded + b'"'),
         API_VERSION,
     )
-
-
-def _names(if_none_match: bytes, digest: bytes) -> bool:
-    """RFC 9110 section 13.1.2, weak comparison."""
-    tags = (tag.strip().removeprefix(b"W/").strip(b'"') for tag in if_none_match.split(b",")[:50])
-    return any(tag in (digest, b"*") for tag in tags)
 
 
 async def put(context: Context, grant: Grant, last: str) -> None:
