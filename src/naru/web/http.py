@@ -23,7 +23,8 @@ Header = tuple[bytes, bytes]
 #: A body that nobody wants is read off up to this size, so that the connection stays usable; a larger one closes it.
 DRAIN_BYTES = 1024 * 1024
 DRAIN_SECONDS = 5.0
-#: How long a larger one is read after its refusal, so that the client can send, and then read what was answered.
+#: How far a larger one is read after its refusal, so that the client can send, and then read what was answered.
+LINGER_BYTES = 256 * 1024 * 1024
 LINGER_SECONDS = 10.0
 #: How much of a body is asked for ahead: bytes, and messages.
 AHEAD_BYTES = 1024 * 1024
@@ -99,6 +100,13 @@ class Request:
         if not value.isdigit() or len(value) > 18:
             raise BadRequest("Content-Length must be a decimal number of bytes")
         return int(value)
+
+    @property
+    def body_length(self) -> int | None:
+        """Bytes of the body; None when they are not known before it ends."""
+        if b"transfer-encoding" in self.headers:
+            return None
+        return self.content_length or 0
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -212,10 +220,12 @@ class Request:
         """
         if b"expect" in self.headers:  # the client sends nothing: it waited for the answer
             return
+        read = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                while not self.body_done:
+                while not self.body_done and read <= LINGER_BYTES:
                     message = await self._receive()
+                    read += len(message.get("body", b""))
                     self.body_done = message["type"] == "http.disconnect" or not message.get("more_body", False)
 
     # The answer.
