@@ -98,6 +98,39 @@ class TestDurability:
         _, folder, name = key.split("/")
         assert steps == [("fsync", upload), ("rename", upload, name), ("fsync", folder)]
 
+    async def test_order_of_a_put(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        key = key_of(b"abc")
+        steps: list[tuple[str, ...]] = []
+        real_fsync, real_rename = os.fsync, os.rename
+
+        def fsync(fd: int) -> None:
+            steps.append(("fsync", name_of(fd)))
+            real_fsync(fd)
+
+        def rename(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+            steps.append(("rename", Path(source).name, Path(target).name))
+            real_rename(source, target)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "rename", rename)
+        await store.uploads.put(key, b"abc")
+
+        _, folder, name = key.split("/")
+        temporary = steps[0][1]
+        assert steps == [("fsync", temporary), ("rename", temporary, name), ("fsync", folder)]
+
+    @pytest.mark.parametrize("function", ["write", "fsync", "rename"])
+    async def test_a_put_that_fails_leaves_nothing(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, function: str
+    ) -> None:
+        end = fault(monkeypatch, function, errno.ENOSPC, when=lambda *_: True)
+        with pytest.raises(StorageFull) as caught:
+            await store.uploads.put(key_of(b"abc"), b"abc")
+        end()
+        assert_told_well(caught.value, store)
+        assert not store.files()
+        await store.uploads.put(key_of(b"abc"), b"abc")
+
     async def test_new_folders_are_durable_before_use(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         synced: set[str] = set()
         real = os.fsync

@@ -300,6 +300,15 @@ class TestCommit:
         assert await storage.uploads.length(upload) is None
         assert not [found async for found in storage.uploads.pending()]
 
+    @pytest.mark.parametrize("size", [0, 1, 4096, 300_000])
+    async def test_put_makes_the_bytes_a_blob(self, storage: Storage, size: int) -> None:
+        data = some_bytes(size)
+        key = key_of(data)
+        await storage.uploads.put(key, data)
+        assert await storage.blobs.size(key) == len(data)
+        assert await whole(storage.blobs.read(key)) == data
+        assert not [found async for found in storage.uploads.pending()]
+
     async def test_an_upload_without_bytes_is_an_empty_blob(self, storage: Storage) -> None:
         key = key_of(b"")
         await storage.uploads.commit(new_id(), key)

@@ -61,6 +61,10 @@ class UploadArea(Protocol):
         """
         ...
 
+    async def put(self, key: str, data: bytes) -> None:
+        """Make ``data`` the blob ``key``, durable like ``commit``: for blobs that came whole and fit in memory."""
+        ...
+
     async def discard(self, upload_id: str) -> None:
         """Forget the upload; no error when there is none."""
         ...

@@ -35,6 +35,9 @@ from naru.db.pull import PullQueries
 #: Hashes of running uploads kept in memory; one that fell out is read again at its end.
 REMEMBERED = 4096
 
+#: A blob that comes whole and is no larger is stored in one call to the disk.
+SMALL_BYTES = 128 * 1024
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -53,6 +56,18 @@ class _Progress:
 class Upload:
     id: str
     offset: int  # bytes received
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A blob that came in one request and is small: it never was in the upload area."""
+
+    id: str
+    data: bytes
+
+    @property
+    def offset(self) -> int:
+        return len(self.data)
 
 
 class Uploads:
@@ -133,11 +148,7 @@ class Uploads:
         self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None
     ) -> Upload:
         offset = await self._offset(upload_id)
-        if content_range is not None and content_range[0] != offset:
-            raise RangeInvalid(
-                f"the chunk starts at byte {content_range[0]}, but the upload stands at {offset}; continue from there",
-                headers={"Range": range_header(offset), "Docker-Upload-UUID": upload_id},
-            )
+        _check_start(upload_id, offset, content_range)
         progress = self._progress.get(upload_id)
         hashes = progress if progress is not None and progress.offset == offset else None
         try:
@@ -169,33 +180,51 @@ class Uploads:
         digest: Digest,
         body: AsyncIterator[bytes],
         content_range: tuple[int, int] | None,
+        length: int | None,
     ) -> None:
         """Add the last chunk, check the digest, store the blob for good and link it to the image.
 
+        ``length`` is the body's, in bytes, None when the client did not say it.
         ``DigestInvalid`` when the bytes are others: the upload is then gone, and nothing is stored.
         """
         grant.require(Permission.PUSH)
         await self._owned(grant, name, upload_id)
         with self._alone(upload_id):
-            upload = await self._append(upload_id, body, content_range)
-            await self._settle(grant, name, upload, digest, has_row=True)
+            content = await self._last(upload_id, body, content_range, length)
+            await self._settle(grant, name, content, digest, has_row=True)
 
     async def upload_at_once(
-        self, grant: Grant, name: RepositoryName, digest: Digest, body: AsyncIterator[bytes]
+        self, grant: Grant, name: RepositoryName, digest: Digest, body: AsyncIterator[bytes], length: int | None
     ) -> None:
         """The whole blob in one request (distribution spec, "POST then PUT" in a single POST)."""
         grant.require(Permission.PUSH)
         upload_id = secrets.token_hex(16)
         self._remember(upload_id, _Progress(digest.algorithm, new_hash(digest.algorithm)))
         try:
-            upload = await self._append(upload_id, body, None)
-            await self._settle(grant, name, upload, digest, has_row=False)
+            content = await self._last(upload_id, body, None, length)
+            await self._settle(grant, name, content, digest, has_row=False)
         finally:
-            self._progress.pop(upload_id, None)
-            await self._area.discard(upload_id)
+            if self._progress.pop(upload_id, None) is not None:
+                await self._area.discard(upload_id)
+
+    async def _last(
+        self,
+        upload_id: str,
+        body: AsyncIterator[bytes],
+        content_range: tuple[int, int] | None,
+        length: int | None,
+    ) -> Upload | _Whole:
+        """Take in the last chunk: a whole small blob stays in memory, everything else goes to the store first."""
+        if length is None or length > SMALL_BYTES:
+            return await self._append(upload_id, body, content_range)
+        offset = await self._offset(upload_id)
+        if offset:
+            return await self._append(upload_id, body, content_range) if length else Upload(upload_id, offset)
+        _check_start(upload_id, offset, content_range)
+        return _Whole(upload_id, b"".join([piece async for piece in body]))
 
     async def _settle(
-        self, grant: Grant, name: RepositoryName, upload: Upload, digest: Digest, *, has_row: bool
+        self, grant: Grant, name: RepositoryName, upload: Upload | _Whole, digest: Digest, *, has_row: bool
     ) -> None:
         found = await self._hex_digest(upload, digest.algorithm)
         if found != digest.hex:
@@ -211,12 +240,14 @@ class Uploads:
             key = await self._commit(upload, digest)
             linked = await self._link(grant, name, upload, digest, key)
         self._progress.pop(upload.id, None)
-        if key is None:
+        if key is None and isinstance(upload, Upload):
             await self._area.discard(upload.id)
         if linked.spare_key is not None:
             await self._blobs.delete([linked.spare_key])
 
-    async def _hex_digest(self, upload: Upload, algorithm: str) -> str:
+    async def _hex_digest(self, upload: Upload | _Whole, algorithm: str) -> str:
+        if isinstance(upload, _Whole):
+            return Digest.of(upload.data, algorithm).hex
         progress = self._progress.get(upload.id)
         if progress is not None and progress.algorithm == algorithm and progress.offset == upload.offset:
             return str(progress.hash.hexdigest())
@@ -236,13 +267,20 @@ class Uploads:
         await self._database.write(lambda tx: blob_rows.mark_damaged(tx, blob_id))
         return False
 
-    async def _commit(self, upload: Upload, digest: Digest) -> str:
+    async def _commit(self, upload: Upload | _Whole, digest: Digest) -> str:
         key = new_key(digest, secrets.token_hex(4))
+        if isinstance(upload, _Whole):
+            await self._area.put(key, upload.data)
+            return key
+        # What is in memory of an upload may outlive its bytes: the store has the last word on what becomes the blob.
+        if (await self._area.length(upload.id) or 0) != upload.offset:
+            self._progress.pop(upload.id, None)
+            raise UploadUnknown("the bytes of this upload are not all there any more; start a new one")
         await self._area.commit(upload.id, key)
         return key
 
     async def _link(
-        self, grant: Grant, name: RepositoryName, upload: Upload, digest: Digest, key: str | None
+        self, grant: Grant, name: RepositoryName, upload: Upload | _Whole, digest: Digest, key: str | None
     ) -> blob_rows.LinkedBlob:
         now = self._clock.now()
 
@@ -272,6 +310,7 @@ class Uploads:
         progress = self._progress.get(upload_id)
         if progress is not None:
             self._progress.move_to_end(upload_id)
+            return progress.offset
         length = await self._area.length(upload_id)
         return length or 0
 
@@ -297,6 +336,14 @@ class Uploads:
             yield
         finally:
             self._busy.discard(upload_id)
+
+
+def _check_start(upload_id: str, offset: int, content_range: tuple[int, int] | None) -> None:
+    if content_range is not None and content_range[0] != offset:
+        raise RangeInvalid(
+            f"the chunk starts at byte {content_range[0]}, but the upload stands at {offset}; continue from there",
+            headers={"Range": range_header(offset), "Docker-Upload-UUID": upload_id},
+        )
 
 
 def range_header(offset: int) -> str:

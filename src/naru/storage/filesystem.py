@@ -19,6 +19,7 @@ without its bytes.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -110,6 +111,30 @@ class FilesystemUploads:
             raise
         finally:
             os.close(fd)
+        self._publish(upload, blob)
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._threads.run(self._put, self._layout.blob(key), data)
+
+    def _put(self, blob: Path, data: bytes) -> None:
+        upload = self._layout.upload(secrets.token_hex(16))
+        try:
+            fd = os.open(upload, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(fd, left) :]
+                if self._layout.fsync:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            self._publish(upload, blob)
+        except OSError:
+            upload.unlink(missing_ok=True)
+            raise
+
+    def _publish(self, upload: Path, blob: Path) -> None:
+        """Give durable bytes the name of the blob, durably."""
         upload.rename(blob)
         try:
             self._layout.sync_folder(blob.parent)

@@ -112,6 +112,9 @@ class MemoryUploads:
         check_blob_key(key)
         self._blobs.put(key, bytes(self._uploads.pop(upload_id, _Upload()).data))
 
+    async def put(self, key: str, data: bytes) -> None:
+        self._blobs.put(key, data)
+
     async def discard(self, upload_id: str) -> None:
         self._uploads.pop(check_upload_id(upload_id), None)
 

@@ -33,7 +33,7 @@ async def start(context: Context, grant: Grant, _last: str) -> None:
     asked = request.parameter("digest")
     if asked is not None and mount is None:
         digest = Digest.parse(asked)
-        await services.uploads.upload_at_once(grant, name, digest, request.body())
+        await services.uploads.upload_at_once(grant, name, digest, request.body(), request.body_length)
         await _created(context, digest)
         return
     algorithm = request.parameter("digest-algorithm") or "sha256"
@@ -88,7 +88,7 @@ async def finish(context: Context, grant: Grant, last: str) -> None:
         raise DigestInvalid("the end of an upload names the digest of the blob: PUT {location}?digest=sha256:...")
     digest = Digest.parse(asked)
     span = _content_range(request)
-    await context.services.uploads.finish(grant, context.name, last, digest, request.body(), span)
+    await context.services.uploads.finish(grant, context.name, last, digest, request.body(), span, request.body_length)
     await _created(context, digest)
 
 
