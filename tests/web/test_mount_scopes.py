@@ -1,9 +1,10 @@
-"""Mounting a blob from another image: what a token must say, and what anybody may pull needs no word of it."""
+"""The scopes that challenges name, and mounts: what a token must say, and what anybody may pull needs no word of it."""
 
 from __future__ import annotations
 
 import pytest
 
+from naru.core.permissions import Role
 from tests import make
 from tests.conftest import Naru
 
@@ -48,3 +49,15 @@ async def test_what_anybody_may_pull_can_be_mounted_with_any_token(naru: Naru) -
     assert (await narrow.post(f"/v2/team/other/blobs/uploads/?mount={digest}")).status == 201
     assert (await narrow.get(f"/v2/open/base/blobs/{digest}")).body == b"layer"
     assert (await narrow.delete(f"/v2/open/base/blobs/{digest}")).status == 401
+
+
+async def test_a_challenge_names_what_the_caller_can_get(naru: Naru) -> None:
+    """Whoever may push may look, but to an uploader a token for ``pull`` is never given."""
+    uploader = await naru.client("uploader", Role.IMAGE_UPLOADER)
+    await make.image(uploader, "team/app", "1.0")
+    refused = await (await naru.token(uploader, "repository:team/app:pull")).head("/v2/team/app/manifests/1.0")
+    assert refused.status == 401
+    assert 'scope="repository:team/app:pull,push"' in refused.headers["www-authenticate"]
+    wider = await naru.token(uploader, "repository:team/app:pull,push")
+    assert (await wider.head("/v2/team/app/manifests/1.0")).status == 200
+    assert (await wider.get("/v2/team/app/manifests/1.0")).status == 403

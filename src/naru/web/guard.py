@@ -132,7 +132,7 @@ class Guard:
             limit = self._limit(caller, facts, name)
             if facts is not None and self._reachable(caller, facts) and not (allowed & limit).isdisjoint(needs):
                 return Grant(facts, allowed & limit, None, "anonymous")
-            raise self.challenge(request, "sign in: this needs an access key", scope=_scope(request, name, needs))
+            raise self.challenge(request, "sign in: this needs an access key", scope=_scope(request, name, needs[0]))
         if facts is None or Permission.VIEW not in allowed:
             raise NameUnknown(
                 f"there is no registry '{name.registry}' that you may see. A registry is made before it is pushed to: "
@@ -147,11 +147,13 @@ class Guard:
             )
         limited = allowed & self._limit(caller, facts, name)
         if limited.isdisjoint(needs):
+            # Of what would do, name what the caller can get: a client that asks for the rest would ask for ever.
+            need = next(need for need in needs if need in allowed)
             raise self.challenge(
                 request,
-                f"the token is not good for this: it lacks '{_ACTIONS[needs[0]]}' on '{name}'",
+                f"the token is not good for this: it lacks '{_ACTIONS[need]}' on '{name}'",
                 error="insufficient_scope",
-                scope=_scope(request, name, needs),
+                scope=_scope(request, name, need),
             )
         return Grant(facts, limited, caller.standing.user_id, caller.actor)
 
@@ -251,10 +253,10 @@ class Guard:
         return facts.public_uri or caller.listener == "private"
 
 
-def _scope(request: Request, name: RepositoryName, needs: tuple[Permission, ...]) -> str:
+def _scope(request: Request, name: RepositoryName, need: Permission) -> str:
     """The scope to ask for; for a mount the source's as well, else the token could not mount (RFC 6750: by spaces)."""
-    scope = f"repository:{name}:{_ACTIONS[needs[0]]}"
-    source = request.parameter("from") if Permission.PUSH in needs and request.parameter("mount") else None
+    scope = f"repository:{name}:{_ACTIONS[need]}"
+    source = request.parameter("from") if need is Permission.PUSH and request.parameter("mount") else None
     if source is not None:
         with contextlib.suppress(NameInvalid):
             scope += f" repository:{RepositoryName.parse(source)}:pull"
