@@ -242,15 +242,38 @@ class PullQueries:
         return [row[0] for row in await self._many(IMAGES, (registry_id, last, limit), limit)]
 
     async def referrers(
-        self, registry_id: int, image: str, subject: str, artifact_type: str | None, after: int, limit: int
+        self,
+        registry_id: int,
+        image: str,
+        subject: str,
+        artifact_type: str | None,
+        after: int,
+        limit: int,
+        enough_bytes: int,
     ) -> list[Referrer]:
-        """Up to ``limit`` artifacts whose subject is ``subject``, with an id above ``after``, oldest first."""
-        if artifact_type is None:
-            rows = await self._many(REFERRERS, (registry_id, image, subject, after, limit), limit)
-        else:
-            parameters = (registry_id, image, subject, artifact_type, after, limit)
-            rows = await self._many(REFERRERS_OF_TYPE, parameters, limit)
-        return [Referrer(*row) for row in rows]
+        """Up to ``limit`` artifacts whose subject is ``subject``, with an id above ``after``, oldest first.
+
+        Annotations may be long: beyond ``enough_bytes`` of them one more artifact is read, and no other.
+        """
+        sql = REFERRERS if artifact_type is None else REFERRERS_OF_TYPE
+        wanted = () if artifact_type is None else (artifact_type,)
+        parameters = (registry_id, image, subject, *wanted, after, limit)
+
+        def read() -> list[Referrer]:
+            found: list[Referrer] = []
+            size = 0
+            for row in self._lists.execute(sql, parameters):
+                found.append(Referrer(*row))
+                if size > enough_bytes:
+                    break
+                size += len(found[-1].annotations or "")
+            return found
+
+        # Always in the thread: a filter may pass over many artifacts before it finds one.
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        except sqlite3.Error as error:
+            raise translate(error) from error
 
 
 def _facts(row: tuple[Any, ...]) -> RegistryFacts:

@@ -67,7 +67,9 @@ class Catalog:
     ) -> ReferrersPage:
         """Who names ``subject``, whether or not the subject itself has arrived."""
         grant.require(Permission.VIEW)
-        rows = await self._pull.referrers(grant.registry.id, name.image, str(subject), artifact_type, after, limit + 1)
+        rows = await self._pull.referrers(
+            grant.registry.id, name.image, str(subject), artifact_type, after, limit + 1, REFERRERS_BYTES
+        )
         descriptors: list[dict[str, Any]] = []
         size = 0
         for count, row in enumerate(rows):

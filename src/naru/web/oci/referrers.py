@@ -25,7 +25,7 @@ async def get(context: Context, grant: Grant, last: str) -> None:
     """An index of descriptors, empty for a subject that is not here (yet)."""
     request = context.request
     subject = Digest.parse(last)
-    artifact_type = request.parameter("artifactType") or None
+    artifact_type = _plus(request.parameter("artifactType") or "") or None
     size = request.parameter("n")
     limit = PAGE if size is None else max(1, parse_page_size(size, PAGE))
     after = _after(request.parameter("last"))
@@ -44,6 +44,12 @@ async def get(context: Context, grant: Grant, last: str) -> None:
             link += f"&artifactType={quote(artifact_type, safe='')}"
         headers.append((b"link", f'<{link}>; rel="next"'.encode()))
     await request.respond(200, headers, body)
+
+
+def _plus(media_type: str) -> str:
+    """A query's ``+`` stands for a space, which no media type has: it is the plus of ``+json``, sent as it is."""
+    kind, semicolon, parameters = media_type.partition(";")
+    return kind.replace(" ", "+") + semicolon + parameters
 
 
 def _after(text: str | None) -> int:
