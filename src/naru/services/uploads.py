@@ -10,13 +10,14 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from naru.core.digest import Digest, new_hash, new_key
 from naru.core.errors import (
     DigestInvalid,
+    NaruError,
     RangeInvalid,
     SizeInvalid,
     TooManyRequests,
@@ -30,7 +31,7 @@ from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
 from naru.db.images import ensure_image
-from naru.db.pull import PullQueries
+from naru.db.pull import FoundUpload, PullQueries
 
 #: Hashes of running uploads kept in memory; one that fell out is read again at its end.
 REMEMBERED = 4096
@@ -94,6 +95,7 @@ class Uploads:
         self._limit = limit_per_user
         self._progress: OrderedDict[str, _Progress] = OrderedDict()
         self._busy: set[str] = set()
+        self._opening: dict[str, FoundUpload] = {}
 
     async def open(self, grant: Grant, name: RepositoryName, algorithm: str) -> Upload:
         """Start an upload. ``TooManyRequests`` when the user has too many unfinished ones."""
@@ -102,16 +104,20 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
 
+        held = sum(opened.user_id == user_id for opened in self._opening.values())
+        if held + await self._pull.count_uploads(user_id) >= self._limit:
+            raise TooManyRequests(
+                f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
+                "until they expire",
+                headers={"Retry-After": "60"},
+            )
+        # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
+        self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm)
+
         def add(tx: Any) -> None:
-            if blob_rows.count_uploads(tx, user_id) >= self._limit:
-                raise TooManyRequests(
-                    f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
-                    "until they expire",
-                    headers={"Retry-After": "60"},
-                )
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
-        await self._database.write(add)
+        self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None))
         self._remember(upload_id, _Progress(algorithm, new_hash(algorithm)))
         return Upload(upload_id, 0)
 
@@ -156,6 +162,8 @@ class Uploads:
         except SizeInvalid:
             await self._cut(upload_id, offset)
             raise
+        except ValueError as error:
+            raise self._lost(upload_id) from error
         finally:
             if hashes is None:
                 self._progress.pop(upload_id, None)
@@ -235,10 +243,10 @@ class Uploads:
                 "nothing was stored, send the blob again"
             )
         key = None if await self._is_stored(digest, upload.offset) else await self._commit(upload, digest)
-        linked = await self._link(grant, name, upload, digest, key)
+        linked = await self._link(grant, name, upload, digest, key, has_row=has_row)
         if linked.missing:  # the stored blob went away between the two looks
             key = await self._commit(upload, digest)
-            linked = await self._link(grant, name, upload, digest, key)
+            linked = await self._link(grant, name, upload, digest, key, has_row=has_row)
         self._progress.pop(upload.id, None)
         if key is None and isinstance(upload, Upload):
             await self._area.discard(upload.id)
@@ -274,27 +282,54 @@ class Uploads:
             return key
         # What is in memory of an upload may outlive its bytes: the store has the last word on what becomes the blob.
         if (await self._area.length(upload.id) or 0) != upload.offset:
-            self._progress.pop(upload.id, None)
-            raise UploadUnknown("the bytes of this upload are not all there any more; start a new one")
-        await self._area.commit(upload.id, key)
+            raise self._lost(upload.id)
+        try:
+            await self._area.commit(upload.id, key)
+        except NaruError:
+            if await self._area.length(upload.id) is None:  # thrown away, because nobody knows what the disk holds
+                self._progress.pop(upload.id, None)
+            raise
         return key
 
+    def _lost(self, upload_id: str) -> UploadUnknown:
+        """The store has fewer bytes than were answered; what it has counts from now on."""
+        self._progress.pop(upload_id, None)
+        return UploadUnknown("the bytes of this upload are not all there any more; start a new one")
+
     async def _link(
-        self, grant: Grant, name: RepositoryName, upload: Upload | _Whole, digest: Digest, key: str | None
+        self,
+        grant: Grant,
+        name: RepositoryName,
+        upload: Upload | _Whole,
+        digest: Digest,
+        key: str | None,
+        *,
+        has_row: bool,
     ) -> blob_rows.LinkedBlob:
         now = self._clock.now()
 
         def link(tx: Any) -> blob_rows.LinkedBlob:
             image_id = ensure_image(tx, grant.registry.id, name.image, now)
             linked = blob_rows.link_blob(tx, image_id, str(digest), upload.offset, key, now, now + self._grace)
-            if not linked.missing:
-                blob_rows.remove_upload(tx, upload.id)
+            # A sweep takes the row before the bytes: while the row is there, the file that became the blob was whole.
+            if has_row and not linked.missing and not blob_rows.remove_upload(tx, upload.id):
+                raise UploadUnknown("this upload has expired or was cancelled; start a new one")
             return linked
 
-        return await self._database.write(link)
+        try:
+            return await self._database.write(link)
+        except NaruError as error:
+            if key is not None:
+                self._progress.pop(upload.id, None)
+                if not isinstance(error, Unavailable):  # rolled back for sure: no row names the file
+                    with suppress(NaruError):
+                        await self._blobs.delete([key])
+            raise
 
     async def _owned(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
-        found = await self._pull.upload(upload_id) if len(upload_id) == 32 else None
+        found = self._opening.get(upload_id)
+        if found is None and len(upload_id) == 32:
+            found = await self._pull.upload(upload_id)
         if (
             found is None
             or found.registry_id != grant.registry.id
