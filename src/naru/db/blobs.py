@@ -40,7 +40,6 @@ ADD_UPLOAD = """
     INSERT INTO uploads (id, registry_id, image_name, user_id, algorithm, created_at, updated_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-COUNT_UPLOADS = "SELECT count(*) FROM uploads WHERE user_id = ?"
 REMOVE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
 
 
@@ -150,10 +149,6 @@ def add_upload(
     tx: Connection, upload_id: str, registry_id: int, image_name: str, user_id: int, algorithm: str, now: int
 ) -> None:
     execute(tx, ADD_UPLOAD, (upload_id, registry_id, image_name, user_id, algorithm, now, now))
-
-
-def count_uploads(tx: Connection, user_id: int) -> int:
-    return int(execute(tx, COUNT_UPLOADS, (user_id,)).fetchone()[0])
 
 
 def remove_upload(tx: Connection, upload_id: str) -> bool:

@@ -8,6 +8,7 @@ SQLite all writes pass one thread: those that wait while a commit is being made 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -22,6 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from naru.core.errors import NameUnknown, StorageFull, Unavailable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -166,6 +169,26 @@ class Database:
         self._queue.put(_Write(function, future))
         return await future
 
+    def write_soon(
+        self, function: Callable[[Connection], object], what: str, then: Callable[[], object] | None = None
+    ) -> None:
+        """The same without waiting: in order with other writes, not durable yet when this returns.
+
+        For what a crash may take back without harm. A failure is logged, with ``what`` it was. ``then`` is called at
+        the end, however it ended.
+        """
+        if self._closed or self._loop is None:
+            raise Unavailable("the server is stopping", headers={"Retry-After": "5"})
+        future: asyncio.Future[object] = self._loop.create_future()
+
+        def done(_future: asyncio.Future[object]) -> None:
+            _log_failure(future, what)
+            if then is not None:
+                then()
+
+        future.add_done_callback(done)
+        self._queue.put(_Write(function, future))
+
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run the function in a read transaction of a reader thread; it sees everything that was committed before."""
         loop = asyncio.get_running_loop()
@@ -236,6 +259,12 @@ def _run_in_savepoint(connection: Connection, driver: sqlite3.Connection, item: 
             raise
         driver.execute("ROLLBACK TO one")
         driver.execute("RELEASE one")
+
+
+def _log_failure(done: asyncio.Future[object], what: str) -> None:
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        log.warning("%s could not be written: %s", what, error)
 
 
 def _resolve_all(group: list[_Write]) -> None:

@@ -118,6 +118,7 @@ KEY = """
 KEY_BY_NAME = KEY + " WHERE k.access_key = ?"
 KEY_BY_ID = KEY + " WHERE k.id = ?"
 UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE id = ?"
+COUNT_UPLOADS = "SELECT count(*) FROM uploads WHERE user_id = ?"
 DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
 TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"
 IMAGES = """
@@ -232,6 +233,9 @@ class PullQueries:
     async def upload(self, upload_id: str) -> FoundUpload | None:
         row = self._one(UPLOAD, (upload_id,))
         return None if row is None else FoundUpload(*row)
+
+    async def count_uploads(self, user_id: int) -> int:
+        return int(self._one(COUNT_UPLOADS, (user_id,))[0])
 
     async def tags(self, registry_id: int, image: str, last: str, limit: int) -> list[str]:
         """Up to ``limit`` tag names that sort after ``last``, in byte order."""
