@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 
-from tests.server import Server
+from tests.server import Server, free_port
 
 
 def test_it_answers_on_a_real_socket(server: Server) -> None:
@@ -14,3 +14,10 @@ def test_it_answers_on_a_real_socket(server: Server) -> None:
     assert answer.status == 401
     connection.close()
     assert f'realm="http://{server.host}/service/token"' in (answer.getheader("www-authenticate") or "")
+
+
+def test_a_second_server_on_the_same_folder_is_refused(server: Server) -> None:
+    port = free_port()
+    answer = server.naru("serve", "--public", f"127.0.0.1:{port}", "--private", f"127.0.0.1:{free_port()}")
+    assert answer.returncode == 1
+    assert "another server runs on this data folder" in answer.stderr

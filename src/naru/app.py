@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from naru.clock import SystemClock
+from naru.core.errors import NaruError
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
@@ -174,16 +176,19 @@ class Application:
             break
 
     async def start(self) -> None:
-        """Begin the background work."""
+        """Begin the background work. One server has a data folder: ``server.serve`` holds its lock."""
         await self._access_log.start()
         await self._activity.start()
-        await self.core.collector.start()
+        crashed = await self.core.accounts.mark_running(running=True)
+        await self.core.collector.start(after_crash=crashed)
 
     async def aclose(self) -> None:
         """Stop the background work, write what it gathered, close the database."""
         await self.core.collector.aclose()
         await self._activity.aclose()
         await self._access_log.aclose()
+        with suppress(NaruError):  # a full disk: the next start looks for left-overs in vain
+            await self.core.accounts.mark_running(running=False)
         await self.core.aclose()
         self._pull.close()
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -52,6 +55,32 @@ async def serve(settings: Settings, announce: Callable[[BootstrapResult], None])
     addresses = [address for address in (settings.public, settings.private, settings.metrics) if address]
     for address in addresses:
         _require_free(address)
+    with _alone(settings.data):
+        await _serve(settings, addresses, announce)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the data folder's lock: two servers on one SQLite file would undo each other's work.
+
+    The kernel lets go of it when the process ends, however it ends. ``OSError`` when another server holds it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(
+                error.errno,
+                "another server runs on this data folder; stop it first, or give this one a folder of its own (NARU_DATA)",
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+async def _serve(settings: Settings, addresses: list[str], announce: Callable[[BootstrapResult], None]) -> None:
     application, made = await build(settings)
     doors = [(settings.public, application.public), (settings.private, application.private)]
     doors.append((settings.metrics, application.metrics))

@@ -115,6 +115,16 @@ class Accounts:
             raise NameUnknown("the database was never started; start the server once")
         return found
 
+    async def mark_running(self, *, running: bool) -> bool:
+        """Note that the server runs, or ended well; whether it was noted as running before: its end was a crash."""
+
+        def mark(tx: Any) -> bool:
+            before = rows.installation_value(tx, "running") == "yes"
+            rows.set_installation_value(tx, "running", "yes" if running else "no")
+            return before
+
+        return await self._database.write(mark)
+
     async def users(self) -> list[User]:
         return await self._database.read(lambda tx: rows.list_users(tx, _project(tx)))
 

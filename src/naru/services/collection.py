@@ -18,6 +18,7 @@ from naru.core.errors import NaruError
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
+from naru.db.fsck import known_keys
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,31 @@ class Collector:
             await self._area.discard(upload_id)
             report.uploads += 1
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._loop(), name="naru-collector")
+    async def sweep_orphans(self, before: int) -> int:
+        """Remove files that no row names and that were written before ``before``: what a crash left between a file
+        and its row. Reads the whole store's list. Only for a time at which no other process was writing.
+        """
+        removed = 0
+        batch: list[str] = []
+
+        async def remove() -> int:
+            known = await self._database.read(lambda tx: known_keys(tx, batch))
+            orphans = [key for key in batch if key not in known]
+            await self._blobs.delete(orphans)
+            return len(orphans)
+
+        async for stored in self._blobs.list():
+            if stored.modified < before:
+                batch.append(stored.key)
+            if len(batch) >= STEP:
+                removed += await remove()
+                batch = []
+        return removed + (await remove() if batch else 0)
+
+    async def start(self, *, after_crash: bool = False) -> None:
+        """Collect from now on. ``after_crash``: first remove what the last run may have left without a row."""
+        started = self._clock.now()
+        self._task = asyncio.create_task(self._loop(started if after_crash else None), name="naru-collector")
 
     async def aclose(self) -> None:
         if self._task is not None:
@@ -124,7 +148,9 @@ class Collector:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _loop(self) -> None:
+    async def _loop(self, crashed_before: int | None) -> None:
+        if crashed_before is not None:
+            await self._sweep_after_crash(crashed_before)
         while True:
             await asyncio.sleep(self._interval)
             try:
@@ -141,3 +167,12 @@ class Collector:
                 log.warning("collection stopped early, goes on in %d s: %s", self._interval, error)
             except Exception:
                 log.exception("collection failed, goes on in %d s", self._interval)
+
+    async def _sweep_after_crash(self, before: int) -> None:
+        try:
+            removed = await self.sweep_orphans(before)
+            log.info("the last run ended in a crash: %d files without a row were removed", removed)
+        except NaruError as error:
+            log.warning("files that a crash may have left could not be looked for: %s", error)
+        except Exception:
+            log.exception("files that a crash may have left could not be looked for")
