@@ -73,7 +73,8 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise OSError(
                 error.errno,
-                "another server runs on this data folder; stop it first, or give this one a folder of its own (NARU_DATA)",
+                "another server runs on this data folder; stop it first, or give this one a folder of its "
+                "own (NARU_DATA)",
             ) from error
         yield
     finally:
