@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from naru.web.door import Door
 from naru.web.http import Message
@@ -99,16 +99,18 @@ class Client:
         if self.authorization is not None:
             fields.setdefault("authorization", self.authorization)
         fields.setdefault("host", "registry.test")
-        target = urlsplit(path)
+        if path.startswith(("http://", "https://")):  # a Location as it came
+            path = "/" + path.split("/", 3)[3]
+        target, _, query = path.partition("?")  # nothing is taken away or read into it, as a URL library would
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": target.path,
-            "raw_path": target.path.encode("utf-8", "surrogateescape"),
-            "query_string": target.query.encode(),
+            "path": unquote(target, errors="replace"),
+            "raw_path": target.encode("utf-8", "surrogateescape"),
+            "query_string": query.encode(),
             "headers": [(k.encode(), v.encode("latin-1")) for k, v in fields.items() if v != ""],
             "client": (self.address, 40000),
             "server": ("127.0.0.1", 5000),
