@@ -6,7 +6,7 @@ What a connection came in on is told by its socket. Headers count only when a co
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from naru.web.http import Request
 
@@ -28,11 +28,8 @@ class Addresses:
     def _from_proxy(self, request: Request) -> bool:
         if not self._trusted:
             return False
-        try:
-            peer = ip_address(request.address)
-        except ValueError:
-            return False
-        return any(peer in network for network in self._trusted)
+        peer = _parsed(request.address)
+        return peer is not None and any(peer in network for network in self._trusted)
 
     def listener(self, request: Request) -> str:
         """``public`` or ``private``: the socket's, or what a trusted proxy says in ``X-Naru-Listener``."""
@@ -45,9 +42,8 @@ class Addresses:
         if not self._from_proxy(request):
             return request.address
         for part in reversed((request.header(b"x-forwarded-for") or "").split(",")[-20:]):
-            try:
-                address = ip_address(part.strip())
-            except ValueError:
+            address = _parsed(part.strip())
+            if address is None:
                 break
             if not any(address in network for network in self._trusted):
                 return str(address)
@@ -81,3 +77,12 @@ class Addresses:
         proxy."""
         configured = self._external[self.listener(request)]
         return ((configured or "") + path).encode()
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """The address; one of IPv4 that came through an IPv6 socket is the same as without it. None when it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
