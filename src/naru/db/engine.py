@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, RootTransaction, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -237,15 +237,43 @@ class Database:
                     except queue.Empty:
                         break
                 transaction.commit()
-            finally:
-                if transaction.is_active:
-                    transaction.rollback()
+            except BaseException:
+                _give_up(connection, transaction)
+                raise
         except BaseException as error:  # every waiting caller must hear of it: nothing of this group was kept
             told = translate(error)
-            for write in group or [first]:
+            if not group:  # no transaction could be begun: those behind the first need not wait for that again
+                group, stop = self._waiting(first)
+            for write in group:
                 write.error = write.error or told
-            group = group or [first]
         return group, stop
+
+    def _waiting(self, first: _Write) -> tuple[list[_Write], bool]:
+        """``first`` and everything that is in the queue now, and whether to stop after it."""
+        group = [first]
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return group, False
+            if item is None:
+                return group, True
+            group.append(item)
+
+
+def _give_up(connection: Connection, transaction: RootTransaction) -> None:
+    """Leave nothing of a transaction that failed, so that the next one can begin.
+
+    A COMMIT that fails leaves SQLite inside of the transaction while the toolkit counts it as ended.
+    """
+    transaction.rollback()
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        if driver.in_transaction:
+            driver.rollback()
+    except sqlite3.Error as error:
+        log.warning("the writer's connection is made anew: %s", error)
+        connection.invalidate()
 
 
 def _run_in_savepoint(connection: Connection, driver: sqlite3.Connection, item: _Write) -> None:
