@@ -20,6 +20,7 @@ from naru.core.errors import (
     NaruError,
     RangeInvalid,
     SizeInvalid,
+    StorageFull,
     TooManyRequests,
     Unavailable,
     UploadConflict,
@@ -162,6 +163,10 @@ class Uploads:
         except SizeInvalid:
             await self._cut(upload_id, offset)
             raise
+        except StorageFull:
+            with suppress(NaruError):  # what did not fit whole would only keep others out
+                await self._cut(upload_id, offset)
+            raise
         except ValueError as error:
             raise self._lost(upload_id) from error
         finally:
@@ -176,9 +181,12 @@ class Uploads:
         return Upload(upload_id, reached)
 
     async def _cut(self, upload_id: str, offset: int) -> None:
-        """Take back what a chunk wrote that was not as long as it said."""
+        """Take back what a chunk wrote that was not as long as it said, or did not fit."""
         self._progress.pop(upload_id, None)
-        await self._area.append(upload_id, offset, _nothing(), None)
+        if offset:
+            await self._area.append(upload_id, offset, _nothing(), None)
+        else:
+            await self._area.discard(upload_id)
 
     async def finish(
         self,

@@ -28,6 +28,7 @@ _FULL = 1 << 20  # bytes gathered at most while the disk is busy; then the sende
 _MANY = 256  # pieces gathered at most: thousands of tiny ones would take far more memory than their bytes
 _WRITE_BACK = 8 << 20  # bytes after which the kernel is asked to start writing to the disk
 _READ = 256 << 10  # bytes that a reader gets at once: hundreds of slow readers hold one piece each
+_RESERVE = 32 << 20  # bytes of a disk, or a fiftieth of a small one, that blobs leave to everything else
 _BATCH = 1000  # folder entries looked at in one thread call
 
 _FILE_MODE = 0o600
@@ -155,6 +156,7 @@ class _Writer:
         try:
             if self._fd < 0:
                 self._open()
+            require_room(self._fd, sum(map(len, pieces)))
             # Joining a few large pieces costs more than their system calls would; with many small ones it is less.
             for piece in pieces if len(pieces) <= 8 else [b"".join(pieces)]:
                 self._write(piece)
@@ -301,6 +303,14 @@ class _Listing:
         except FileNotFoundError:  # went away between the listing and the look
             return None
         return StoredBlob(key, stat.st_size, stat.st_mtime_ns // 1000)
+
+
+def require_room(fd: int, size: int) -> None:
+    """Refuse bytes that would take the last room of the disk: the database needs it, to delete and to collect."""
+    found = os.fstatvfs(fd)
+    left = found.f_bavail * found.f_frsize - size
+    if size and found.f_blocks and left < min(_RESERVE, found.f_blocks * found.f_frsize // 50):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def size_of(path: Path) -> int | None:

@@ -121,6 +121,7 @@ class FilesystemUploads:
         try:
             fd = os.open(upload, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
+                disk.require_room(fd, len(data))
                 left = memoryview(data)
                 while left:
                     left = left[os.write(fd, left) :]
