@@ -144,11 +144,16 @@ class Database:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="naru-read")
         self._writer = threading.Thread(target=self._write_loop, name="naru-write", daemon=True)
+        self._connection: Connection
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def start(self) -> None:
         """Start the writer; call once, in the event loop that will use the database."""
+        try:
+            self._connection = self._engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        except DBAPIError as error:
+            raise translate(error) from error
         self._loop = asyncio.get_running_loop()
         self._writer.start()
 
@@ -157,8 +162,9 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        await asyncio.to_thread(self._writer.join)
+        if self._loop is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
         self._engine.dispose()
 
@@ -204,7 +210,7 @@ class Database:
     # The writer thread.
 
     def _write_loop(self) -> None:
-        with self._engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection:
+        with self._connection as connection:
             while True:
                 first = self._queue.get()
                 if first is None:

@@ -50,7 +50,9 @@ def upgrade(path: Path) -> bool:
             f"the database is at schema revision '{found}', which this version of Naru does not know: it was "
             "written by a newer version. Install that version again, or restore a backup made before the upgrade"
         )
-    from naru.db.engine import sqlite_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    from naru.db.engine import sqlite_engine, translate  # noqa: PLC0415
 
     engine = sqlite_engine(path)
     try:
@@ -61,6 +63,8 @@ def upgrade(path: Path) -> bool:
             with connection.begin():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise translate(error) from error
     finally:
         engine.dispose()
     return True
