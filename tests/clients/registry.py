@@ -20,6 +20,8 @@ from tests.server import ACCESS_KEY, SECRET_KEY, Server
 LOG_SECONDS = 10.0
 #: Where skopeo, podman and buildah keep who is signed in.
 AUTH_FILE = "config/containers/auth.json"
+#: Where podman and buildah read where images are kept, when nothing else says it.
+STORAGE_FILE = "config/containers/storage.conf"
 MANIFEST_TYPES = ", ".join(
     [
         "application/vnd.oci.image.manifest.v1+json",
@@ -119,6 +121,9 @@ class Shell:
         for name in ("run", "tmp", "docker", "config/containers"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / AUTH_FILE).write_text("{}")  # podman does not begin without it
+        store = {"graphroot": self.folder / "images", "runroot": self.folder / "run"}
+        lines = ["[storage]", 'driver = "vfs"', *(f'{name} = "{place}"' for name, place in store.items())]
+        (self.folder / STORAGE_FILE).write_text("\n".join(lines) + "\n")
 
     @property
     def variables(self) -> dict[str, str]:
@@ -132,6 +137,7 @@ class Shell:
             "TMPDIR": "tmp",
             "DOCKER_CONFIG": "docker",
             "REGISTRY_AUTH_FILE": AUTH_FILE,
+            "CONTAINERS_STORAGE_CONF": STORAGE_FILE,
         }
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
         return kept | {name: str(self.folder / place) for name, place in places.items()} | self.environment

@@ -112,14 +112,19 @@ def test_who_is_refused_learns_what_to_do(client: Client, registry: Registry) ->
     ("name", "message"),
     [
         ("skopeo", "invalid username/password"),
-        ("podman", "invalid username/password"),
         ("oras", "the access key ID or its secret is wrong, or the key is disabled"),
         ("helm", "the access key ID or its secret is wrong, or the key is disabled"),
     ],
 )
 def test_a_wrong_secret(shell: Shell, registry: Registry, name: str, message: str) -> None:
-    told = sign_in_refused(shell, name, registry, Person(registry.viewer.key, "wrong"))
-    assert message in told
+    assert message in sign_in_refused(shell, name, registry, Person(registry.viewer.key, "wrong"))
+
+
+def test_a_wrong_secret_with_podman(shell: Shell, registry: Registry) -> None:
+    with tempfile.TemporaryDirectory(prefix="naru-") as runroot:
+        podman = Podman(shell, Path(runroot))
+        told = sign_in_refused(shell, "podman", registry, Person(registry.viewer.key, "wrong"), *podman.storage)
+    assert "invalid username/password" in told
 
 
 def test_a_wrong_secret_with_crane(shell: Shell, registry: Registry) -> None:
