@@ -15,7 +15,7 @@ from naru.db import accounts as rows
 from naru.db import registries as registry_rows
 from naru.db.accounts import AccessKey, User
 from naru.db.engine import Database
-from naru.services.secrets import generate_access_key, generate_secret, hash_chosen, hash_generated
+from naru.services.secrets import generate_access_key, generate_secret, hash_chosen, hash_generated, is_secret_of
 
 #: Access keys of one user (NCR guide: five a user).
 KEYS_PER_USER = 5
@@ -100,8 +100,8 @@ class Accounts:
             if found is not None:
                 if found.user_name != wanted.user:
                     raise Conflict(f"the access key to bootstrap belongs to user '{found.user_name}' already")
-                if wanted.secret_key is not None:
-                    rows.set_secret(tx, found.id, secret_hash)
+                if wanted.secret_key and not is_secret_of(wanted.secret_key, rows.secret_hash_of(tx, found.id)):
+                    rows.set_secret(tx, found.id, secret_hash)  # which ends every token of the key
             elif wanted.access_key is not None or user is None:
                 rows.add_key(tx, user_id, access_key, secret_hash, "bootstrap", now)
                 return shown_password, None if wanted.secret_key else NewKey(access_key, secret)

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from naru.core.errors import TooManyRequests
 from naru.core.permissions import EVERYTHING, NOTHING, Permission, permissions_of
@@ -35,6 +36,7 @@ class Standing:
     user_id: int
     user_name: str
     secret_hash: str
+    stamp: str  # of the secret: changes with it, and tells nothing of it
     service_admin: bool
     projects: dict[int, frozenset[Permission]] = field(repr=False)
 
@@ -79,7 +81,7 @@ class Identities:
             if standing is not None and standing.secret_hash == proved[1]:
                 self._activity.key_used(standing.key_id, address)
                 return standing
-            del self._proved[proof]
+            self._proved.pop(proof, None)
         self._refuse_guessing(access_key, address)
         found = await self._pull.key_by_name(access_key)
         if not await self._verifier.matches(secret, found.secret_hash if found else None):
@@ -89,7 +91,7 @@ class Identities:
         if standing is None:
             self._count_failure(access_key, address)
             return None
-        self._failures.pop((access_key, address), None)
+        self._failures.pop(_counted_by(access_key, address)[0], None)
         self._proved[proof] = (standing.key_id, standing.secret_hash)
         if len(self._proved) > REMEMBERED:
             self._proved.popitem(last=False)
@@ -102,7 +104,8 @@ class Identities:
 
     def _refuse_guessing(self, access_key: str, address: str) -> None:
         now = self._clock.now()
-        for pair, allowed in (((access_key, address), FAILURES), (("", address), FAILURES_OF_ADDRESS)):
+        pairs = _counted_by(access_key, address)
+        for pair, allowed in zip(pairs, (FAILURES, FAILURES_OF_ADDRESS), strict=True):
             times = self._failures.get(pair)
             if times is None:
                 continue
@@ -116,11 +119,25 @@ class Identities:
 
     def _count_failure(self, access_key: str, address: str) -> None:
         now = self._clock.now()
-        for pair in ((access_key, address), ("", address)):
+        for pair in _counted_by(access_key, address):
             self._failures.setdefault(pair, []).append(now)
             self._failures.move_to_end(pair)
         while len(self._failures) > REMEMBERED:
             self._failures.popitem(last=False)
+
+
+def _counted_by(access_key: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What wrong secrets are counted by: the key with the address, and the address alone.
+
+    An IPv6 address counts by its /64, since whoever has one address of it has all. What is sent as a key may be long.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, IPv6Address):
+        address = str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
+    return (access_key[:64] or "-", address), ("", address)
 
 
 def _standing(found: FoundKey | None, now: int) -> Standing | None:
@@ -137,6 +154,7 @@ def _standing(found: FoundKey | None, now: int) -> Standing | None:
         found.user_id,
         found.user_name,
         found.secret_hash,
+        hashlib.sha256(found.secret_hash.encode()).hexdigest()[:16],
         bool(found.service_admin),
         {project: permissions_of(names) for project, names in roles.items()},
     )

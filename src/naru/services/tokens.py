@@ -1,7 +1,8 @@
 """Bearer tokens: what ``docker login`` gets for its access key, and what it may do with it.
 
-A token limits, it never allows by itself: at each request the key's standing is asked again. Its scopes are bound to
-the ids of registries, so a registry that was deleted and made again under its name is another one.
+A token limits, it never allows by itself: at each request the key's standing is asked again. It carries the stamp of
+the secret that it was got with, so that a new secret ends what an old one opened. Its scopes are bound to the ids of
+registries, so a registry that was deleted and made again under its name is another one.
 Source: Docker's token authentication specification; RFC 7519; NCR guide: a login lives 12 hours at most.
 """
 
@@ -14,13 +15,15 @@ from typing import Any
 
 import jwt
 
-from naru.core.errors import Unauthorized
+from naru.core.errors import BadRequest, Unauthorized
 from naru.core.permissions import Permission
 from naru.core.ports import Clock
 
 ALGORITHM = "HS256"
 MAX_TOKEN_BYTES = 16 * 1024
+#: Verified tokens kept in memory, and how long one of them may be: anybody may ask for tokens with many scopes.
 REMEMBERED = 20_000
+REMEMBERED_BYTES = 2048
 #: A clock of another node may be ahead by this much.
 LEEWAY_SECONDS = 60
 
@@ -32,6 +35,7 @@ class Token:
     """A verified token. ``access`` maps (registry id, image) to what the token is good for."""
 
     key_id: int | None  # None: nobody signed in
+    stamp: str  # of the key's secret, see ``Standing``
     access: Access
     catalog: bool
     expires_at: int  # microseconds since 1970 UTC
@@ -52,7 +56,8 @@ class Tokens:
         self._clock = clock
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
 
-    def issue(self, key_id: int | None, access: Access, *, catalog: bool) -> IssuedToken:
+    def issue(self, key_id: int | None, stamp: str, access: Access, *, catalog: bool) -> IssuedToken:
+        """``BadRequest`` when the scopes are too many for a header."""
         now = self._clock.now()
         seconds = now // 1_000_000
         claims: dict[str, Any] = {
@@ -63,12 +68,16 @@ class Tokens:
             "exp": seconds + self._lifetime,
             "jti": secrets.token_hex(8),
             "key": key_id,
+            "stamp": stamp,
             "access": [
                 [registry_id, image, sorted(actions)] for (registry_id, image), actions in sorted(access.items())
             ],
             "catalog": catalog,
         }
-        return IssuedToken(jwt.encode(claims, self._key, algorithm=ALGORITHM), self._lifetime, now)
+        token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        if len(token) > MAX_TOKEN_BYTES:
+            raise BadRequest(f"the scopes make a token of more than {MAX_TOKEN_BYTES} bytes; ask for fewer at once")
+        return IssuedToken(token, self._lifetime, now)
 
     def known(self, header: bytes) -> Token | None:
         """The token of an ``Authorization`` header that was verified before and is good still; None for all others."""
@@ -87,9 +96,10 @@ class Tokens:
         token = self._decode(text, now)
         if token.expires_at <= now:
             raise Unauthorized("the token has expired; sign in again")
-        self._verified[header] = token
-        if len(self._verified) > REMEMBERED:
-            self._verified.popitem(last=False)
+        if len(header) <= REMEMBERED_BYTES:
+            self._verified[header] = token
+            if len(self._verified) > REMEMBERED:
+                self._verified.popitem(last=False)
         return token
 
     def _decode(self, text: str, now: int) -> Token:
@@ -114,6 +124,7 @@ class Tokens:
                 raise Unauthorized("the token is not valid yet: the clocks of the servers differ too much")
             return Token(
                 claims["key"],
+                str(claims["stamp"]),
                 {
                     (int(registry_id), str(image)): frozenset(Permission(action) for action in actions)
                     for registry_id, image, actions in claims["access"]

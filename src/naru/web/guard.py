@@ -96,7 +96,7 @@ class Guard:
         if token.key_id is None:
             return Caller(None, token, listener)
         standing = await self._identities.standing(token.key_id)
-        if standing is None:
+        if standing is None or standing.stamp != token.stamp:
             raise self.challenge(request, "the access key of this token works no more", error="invalid_token")
         self._identities.used(standing.key_id, self._addresses.client(request))
         request.actor = standing.user_name
@@ -188,16 +188,19 @@ class Guard:
 
     async def scopes(
         self, caller: Caller, wanted: list[tuple[RepositoryName, frozenset[Permission]]]
-    ) -> dict[tuple[int, str], frozenset[Permission]]:
-        """The part of the wanted scopes that the caller may have: never an error, what is not allowed is left out."""
-        access: dict[tuple[int, str], frozenset[Permission]] = {}
+    ) -> dict[RepositoryName, tuple[int, frozenset[Permission]]]:
+        """The part of the wanted scopes that the caller may have, with the registry's id: never an error, what is not
+        allowed is left out."""
+        access: dict[RepositoryName, tuple[int, frozenset[Permission]]] = {}
         for name, permissions in wanted:
             facts = await self.registry(name.registry)
             if facts is None or not self._reachable(caller, facts):
                 continue
-            key = (facts.id, name.image)
-            access[key] = access.get(key, NOTHING) | (permissions & self._allowed(caller, facts))
-        return {key: permissions for key, permissions in access.items() if permissions}
+            _id, before = access.get(name, (facts.id, NOTHING))
+            allowed = before | (permissions & self._allowed(caller, facts))
+            if allowed:
+                access[name] = (facts.id, allowed)
+        return access
 
     async def project(self) -> int:
         """Id of the project that the request's host belongs to."""

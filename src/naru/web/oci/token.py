@@ -44,7 +44,7 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
     if caller is not None and caller.token is not None:
         raise services.guard.challenge(request, "a token is got with an access key, not with another token")
     service = _field(fields, "service")
-    if service is not None and service != services.addresses.service(request):
+    if service and service != services.addresses.service(request):
         raise BadRequest(
             f"this server is '{services.addresses.service(request)}', the token was asked for another service; "
             "use what the WWW-Authenticate header says"
@@ -52,8 +52,14 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
     caller = caller or Caller(None, None, services.addresses.listener(request))
     wanted, catalog = _scopes([value for key, value in fields if key == "scope"])
     access = await services.guard.scopes(caller, wanted)
-    key_id = caller.standing.key_id if caller.standing else None
-    issued = tokens.issue(key_id, access, catalog=catalog and caller.standing is not None)
+    standing = caller.standing
+    catalog = catalog and standing is not None
+    issued = tokens.issue(
+        standing.key_id if standing else None,
+        standing.stamp if standing else "",
+        {(registry_id, name.image): permissions for name, (registry_id, permissions) in access.items()},
+        catalog=catalog,
+    )
     at = datetime.fromtimestamp(issued.issued_at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     document: dict[str, object] = {
         "token": issued.token,
@@ -63,8 +69,10 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
     }
     if request.method == "POST":
         document["token_type"] = "Bearer"  # noqa: S105 - a kind, no secret
-        granted = " ".join(value for key, value in fields if key == "scope")
-        document["scope"] = granted
+        granted = [
+            f"repository:{name}:{actions}" for name, (_id, allowed) in access.items() if (actions := _actions(allowed))
+        ]
+        document["scope"] = " ".join([*granted, "registry:catalog:*"] if catalog else granted)
     body = msgspec.json.encode(document)
     headers: list[Header] = [
         (b"content-type", b"application/json"),
@@ -100,6 +108,10 @@ async def _from_form(request: Request, services: Services, fields: list[tuple[st
 
 def _field(fields: list[tuple[str, str]], name: str) -> str | None:
     return next((value for key, value in fields if key == name), None)
+
+
+def _actions(permissions: frozenset[Permission]) -> str:
+    return ",".join(action for action in ("pull", "push", "delete") if Permission(action) in permissions)
 
 
 def _scopes(texts: list[str]) -> tuple[list[tuple[RepositoryName, frozenset[Permission]]], bool]:
