@@ -7,11 +7,10 @@ again.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from naru.core.digest import Digest, new_hash, new_key
@@ -33,43 +32,7 @@ from naru.db import blobs as blob_rows
 from naru.db.engine import Database
 from naru.db.images import ensure_image
 from naru.db.pull import FoundUpload, PullQueries
-
-#: Hashes of running uploads kept in memory; one that fell out is read again at its end.
-REMEMBERED = 4096
-
-#: A blob that comes whole and is no larger is stored in one call to the disk.
-SMALL_BYTES = 128 * 1024
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a running hash has come. ``offset`` is what it has seen, in bytes."""
-
-    algorithm: str
-    hash: Any
-    offset: int = 0
-
-    def update(self, data: bytes, /) -> None:
-        self.hash.update(data)
-        self.offset += len(data)
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    id: str
-    offset: int  # bytes received
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """A blob that came in one request and is small: it never was in the upload area."""
-
-    id: str
-    data: bytes
-
-    @property
-    def offset(self) -> int:
-        return len(self.data)
+from naru.services.uploads.memory import HASHED_INLINE_BYTES, Room, RunningHashes, Upload, Whole
 
 
 class Uploads:
@@ -94,8 +57,9 @@ class Uploads:
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
         self._limit = limit_per_user
-        self._progress: OrderedDict[str, _Progress] = OrderedDict()
+        self._hashes = RunningHashes()
         self._busy: set[str] = set()
+        self._room = Room()
         self._opening: dict[str, FoundUpload] = {}
 
     async def open(self, grant: Grant, name: RepositoryName, algorithm: str) -> Upload:
@@ -119,7 +83,7 @@ class Uploads:
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
         self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None))
-        self._remember(upload_id, _Progress(algorithm, new_hash(algorithm)))
+        self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
 
     async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
@@ -156,7 +120,7 @@ class Uploads:
     ) -> Upload:
         offset = await self._offset(upload_id)
         _check_start(upload_id, offset, content_range)
-        progress = self._progress.get(upload_id)
+        progress = self._hashes.get(upload_id)
         hashes = progress if progress is not None and progress.offset == offset else None
         try:
             reached = await self._area.append(upload_id, offset, body, hashes)
@@ -171,7 +135,7 @@ class Uploads:
             raise self._lost(upload_id) from error
         finally:
             if hashes is None:
-                self._progress.pop(upload_id, None)
+                self._hashes.forget(upload_id)
         if content_range is not None and reached != content_range[1]:
             await self._cut(upload_id, offset)
             raise SizeInvalid(
@@ -182,7 +146,7 @@ class Uploads:
 
     async def _cut(self, upload_id: str, offset: int) -> None:
         """Take back what a chunk wrote that was not as long as it said, or did not fit."""
-        self._progress.pop(upload_id, None)
+        self._hashes.forget(upload_id)
         if offset:
             await self._area.append(upload_id, offset, _nothing(), None)
         else:
@@ -205,8 +169,8 @@ class Uploads:
         """
         grant.require(Permission.PUSH)
         await self._owned(grant, name, upload_id)
-        with self._alone(upload_id):
-            content = await self._last(upload_id, body, content_range, length)
+        with self._alone(upload_id), self._room.take(length) as small:
+            content = await self._last(upload_id, body, content_range, length, small=small)
             await self._settle(grant, name, content, digest, has_row=True)
 
     async def upload_at_once(
@@ -215,12 +179,13 @@ class Uploads:
         """The whole blob in one request (distribution spec, "POST then PUT" in a single POST)."""
         grant.require(Permission.PUSH)
         upload_id = secrets.token_hex(16)
-        self._remember(upload_id, _Progress(digest.algorithm, new_hash(digest.algorithm)))
+        self._hashes.begin(upload_id, digest.algorithm)
         try:
-            content = await self._last(upload_id, body, None, length)
-            await self._settle(grant, name, content, digest, has_row=False)
+            with self._room.take(length) as small:
+                content = await self._last(upload_id, body, None, length, small=small)
+                await self._settle(grant, name, content, digest, has_row=False)
         finally:
-            if self._progress.pop(upload_id, None) is not None:
+            if self._hashes.forget(upload_id):
                 await self._area.discard(upload_id)
 
     async def _last(
@@ -229,18 +194,20 @@ class Uploads:
         body: AsyncIterator[bytes],
         content_range: tuple[int, int] | None,
         length: int | None,
-    ) -> Upload | _Whole:
+        *,
+        small: bool,
+    ) -> Upload | Whole:
         """Take in the last chunk: a whole small blob stays in memory, everything else goes to the store first."""
-        if length is None or length > SMALL_BYTES:
+        if not small:
             return await self._append(upload_id, body, content_range)
         offset = await self._offset(upload_id)
         if offset:
             return await self._append(upload_id, body, content_range) if length else Upload(upload_id, offset)
         _check_start(upload_id, offset, content_range)
-        return _Whole(upload_id, b"".join([piece async for piece in body]))
+        return Whole(upload_id, b"".join([piece async for piece in body]))
 
     async def _settle(
-        self, grant: Grant, name: RepositoryName, upload: Upload | _Whole, digest: Digest, *, has_row: bool
+        self, grant: Grant, name: RepositoryName, upload: Upload | Whole, digest: Digest, *, has_row: bool
     ) -> None:
         found = await self._hex_digest(upload, digest.algorithm)
         if found != digest.hex:
@@ -255,16 +222,18 @@ class Uploads:
         if linked.missing:  # the stored blob went away between the two looks
             key = await self._commit(upload, digest)
             linked = await self._link(grant, name, upload, digest, key, has_row=has_row)
-        self._progress.pop(upload.id, None)
+        self._hashes.forget(upload.id)
         if key is None and isinstance(upload, Upload):
             await self._area.discard(upload.id)
         if linked.spare_key is not None:
             await self._blobs.delete([linked.spare_key])
 
-    async def _hex_digest(self, upload: Upload | _Whole, algorithm: str) -> str:
-        if isinstance(upload, _Whole):
-            return Digest.of(upload.data, algorithm).hex
-        progress = self._progress.get(upload.id)
+    async def _hex_digest(self, upload: Upload | Whole, algorithm: str) -> str:
+        if isinstance(upload, Whole):
+            if len(upload.data) <= HASHED_INLINE_BYTES:
+                return Digest.of(upload.data, algorithm).hex
+            return (await asyncio.to_thread(Digest.of, upload.data, algorithm)).hex
+        progress = self._hashes.get(upload.id)
         if progress is not None and progress.algorithm == algorithm and progress.offset == upload.offset:
             return str(progress.hash.hexdigest())
         again = new_hash(algorithm)
@@ -283,9 +252,9 @@ class Uploads:
         await self._database.write(lambda tx: blob_rows.mark_damaged(tx, blob_id))
         return False
 
-    async def _commit(self, upload: Upload | _Whole, digest: Digest) -> str:
+    async def _commit(self, upload: Upload | Whole, digest: Digest) -> str:
         key = new_key(digest, secrets.token_hex(4))
-        if isinstance(upload, _Whole):
+        if isinstance(upload, Whole):
             await self._area.put(key, upload.data)
             return key
         # What is in memory of an upload may outlive its bytes: the store has the last word on what becomes the blob.
@@ -295,20 +264,20 @@ class Uploads:
             await self._area.commit(upload.id, key)
         except NaruError:
             if await self._area.length(upload.id) is None:  # thrown away, because nobody knows what the disk holds
-                self._progress.pop(upload.id, None)
+                self._hashes.forget(upload.id)
             raise
         return key
 
     def _lost(self, upload_id: str) -> UploadUnknown:
         """The store has fewer bytes than were answered; what it has counts from now on."""
-        self._progress.pop(upload_id, None)
+        self._hashes.forget(upload_id)
         return UploadUnknown("the bytes of this upload are not all there any more; start a new one")
 
     async def _link(
         self,
         grant: Grant,
         name: RepositoryName,
-        upload: Upload | _Whole,
+        upload: Upload | Whole,
         digest: Digest,
         key: str | None,
         *,
@@ -328,7 +297,7 @@ class Uploads:
             return await self._database.write(link)
         except NaruError as error:
             if key is not None:
-                self._progress.pop(upload.id, None)
+                self._hashes.forget(upload.id)
                 if not isinstance(error, Unavailable):  # rolled back for sure: no row names the file
                     with suppress(NaruError):
                         await self._blobs.delete([key])
@@ -350,22 +319,16 @@ class Uploads:
             )
 
     async def _offset(self, upload_id: str) -> int:
-        progress = self._progress.get(upload_id)
+        progress = self._hashes.get(upload_id)
         if progress is not None:
-            self._progress.move_to_end(upload_id)
             return progress.offset
         length = await self._area.length(upload_id)
         return length or 0
 
     async def _forget(self, upload_id: str) -> None:
-        self._progress.pop(upload_id, None)
+        self._hashes.forget(upload_id)
         await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id))
         await self._area.discard(upload_id)
-
-    def _remember(self, upload_id: str, progress: _Progress) -> None:
-        self._progress[upload_id] = progress
-        if len(self._progress) > REMEMBERED:
-            self._progress.popitem(last=False)
 
     @contextmanager
     def _alone(self, upload_id: str) -> Iterator[None]:
