@@ -61,14 +61,18 @@ class Activity:
             await self._database.write(store)
         except NaruError as error:
             log.warning("pull counts could not be written, kept for later: %s", error)
-            for kept, newer in (
-                (images, self._images),
-                (artifacts, self._artifacts),
-                (tags, self._tags),
-            ):
-                for key, count in kept.items():
-                    newer[key] = newer.get(key, 0) + count
-            self._keys = keys | self._keys
+            self._put_back(images, artifacts, tags, keys)
+        except Exception:
+            self._put_back(images, artifacts, tags, keys)
+            raise
+
+    def _put_back(
+        self, images: dict[int, int], artifacts: dict[int, int], tags: dict[int, int], keys: dict[int, str]
+    ) -> None:
+        for kept, newer in ((images, self._images), (artifacts, self._artifacts), (tags, self._tags)):
+            for key, count in kept.items():
+                newer[key] = newer.get(key, 0) + count
+        self._keys = keys | self._keys
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="naru-activity")
@@ -83,4 +87,7 @@ class Activity:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("pull counts could not be written, kept for later")
