@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from naru.core.errors import BadRequest, NaruError, Unavailable
 from naru.log import AccessLog
+from naru.web import connections
 from naru.web.errors import render_oci
 from naru.web.http import ClientGone, Receive, Request, Scope, Send
 from naru.web.metrics import Metrics
@@ -26,6 +27,8 @@ Handle = Callable[[Request], Awaitable[str]]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_HEADERS = 100
+#: Until a connection is ended whose client fell silent: time for the answer to leave.
+LAST_WORD_SECONDS = 1.0
 #: Headers that decide something and that a request has once: with two, a proxy and we could each believe another one.
 _SINGLE = (
     b"host",
@@ -160,6 +163,9 @@ class Door:
         await request.respond(status, headers, body)
         if not drained:
             await request.linger()
+        peer = request.scope.get("client")
+        if request.stalled and peer is not None:
+            asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, connections.end, str(peer[0]), int(peer[1]))
 
     def _record(self, request: Request, kind: str, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "OTHER"

@@ -6,7 +6,6 @@ Source: ASGI HTTP connection scope; RFC 9110 and 9112 for what is refused.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from typing import Any
@@ -55,6 +54,7 @@ class Request:
         "request_id",
         "scope",
         "sent_bytes",
+        "stalled",
         "status",
     )
 
@@ -75,6 +75,7 @@ class Request:
         self.status = 0
         self.sent_bytes = 0
         self.body_done = False
+        self.stalled = False  # the server still waits for the rest of the body, and cannot be told to stop
 
     @property
     def address(self) -> str:
@@ -153,7 +154,7 @@ class Request:
             try:
                 message = await watch.wait(asked.popleft())
             except TimeoutError as error:
-                self.body_done = True
+                self.body_done = self.stalled = True
                 raise RequestTimeout(
                     f"no byte of the body came for {self._body_timeout:.0f} seconds", headers={"Connection": "close"}
                 ) from error
@@ -209,6 +210,7 @@ class Request:
                         return False
                     self.body_done = not message.get("more_body", False)
         except TimeoutError:
+            self.stalled = True
             return False
         return True
 
@@ -221,12 +223,14 @@ class Request:
         if b"expect" in self.headers:  # the client sends nothing: it waited for the answer
             return
         read = 0
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self.body_done and read <= LINGER_BYTES:
                     message = await self._receive()
                     read += len(message.get("body", b""))
                     self.body_done = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        except TimeoutError:
+            self.stalled = True
 
     # The answer.
 
