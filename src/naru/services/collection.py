@@ -111,10 +111,14 @@ class Collector:
             elif len(fresh) < 1_000_000:
                 fresh.add(pending.key)
         expired = await self._database.read(lambda tx: blob_rows.expired_uploads(tx, before, 10_000))
-        for upload_id in dict.fromkeys([*stale, *(one for one in expired if one not in fresh)]):
-            await self._database.write(lambda tx, one=upload_id: blob_rows.remove_upload(tx, one))  # type: ignore[misc]
-            await self._area.discard(upload_id)
-            report.uploads += 1
+        gone = list(dict.fromkeys([*stale, *(one for one in expired if one not in fresh)]))
+        for start in range(0, len(gone), STEP):
+            step = gone[start : start + STEP]
+            # Rows before bytes: an upload that is being finished looks whether its row is still there.
+            await self._database.write(lambda tx, step=step: [blob_rows.remove_upload(tx, one) for one in step])  # type: ignore[misc]
+            for upload_id in step:
+                await self._area.discard(upload_id)
+            report.uploads += len(step)
 
     async def sweep_orphans(self, before: int) -> int:
         """Remove files that no row names and that were written before ``before``: what a crash left between a file
