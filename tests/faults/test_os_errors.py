@@ -20,7 +20,7 @@ import pytest
 from tests import make
 from tests.conftest import Naru
 
-LARGE = os.urandom(600_000)
+LARGE = os.urandom(2_000_000)
 SMALL = os.urandom(1000)
 
 
