@@ -81,6 +81,12 @@ class BlobInUse(NaruError):
     code, status = "DENIED", 409
 
 
+class ArtifactInUse(NaruError):
+    """An index of the same image names it: it goes with the index."""
+
+    code, status = "PRECONDITION", 412
+
+
 class UploadUnknown(NaruError):
     code, status = "BLOB_UPLOAD_UNKNOWN", 404
 

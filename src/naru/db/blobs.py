@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from naru.db import usage
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
@@ -31,6 +32,7 @@ REVIEW = """
     SET due_at = CASE WHEN excluded.due_at > link_reviews.due_at THEN excluded.due_at ELSE link_reviews.due_at END
 """
 WAITING = "SELECT artifact_id FROM awaited_blobs WHERE image_id = ? AND digest = ?"
+REGISTRY_AND_SIZE = "SELECT i.registry_id, b.size FROM images i, blobs b WHERE i.id = ? AND b.id = ?"
 WAITED = "DELETE FROM awaited_blobs WHERE image_id = ? AND digest = ?"
 ADD_REFERENCE = """
     INSERT INTO artifact_blobs (image_id, blob_id, artifact_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
@@ -100,6 +102,9 @@ def link(tx: Connection, image_id: int, blob_id: int, digest: str, now: int, kee
     if waiting:
         execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for (artifact_id,) in waiting])
         execute(tx, WAITED, (image_id, digest))
+        registry_id, size = execute(tx, REGISTRY_AND_SIZE, (image_id, blob_id)).fetchone()
+        for _artifact in waiting:
+            usage.use(tx, registry_id, {blob_id: size}, 0)
 
 
 def renew_link(tx: Connection, image_id: int, blob_id: int, keep_until: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from naru.db.engine import execute
 from naru.db.schema import (
     artifact_blobs,
     artifacts,
@@ -144,7 +145,44 @@ def wrong_counts(tx: Connection) -> list[tuple[int, str, int, int]]:
     return [(row[0], row[1], int(row[2]), int(row[3])) for row in tx.execute(asked)]
 
 
+_USAGE = """
+    SELECT r.id, r.name,
+        r.used_bytes + coalesce((SELECT sum(d.bytes) FROM usage_deltas d WHERE d.registry_id = r.id), 0),
+        coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT ab.blob_id FROM artifact_blobs ab
+            JOIN images i ON i.id = ab.image_id WHERE i.registry_id = r.id)), 0)
+        + coalesce((SELECT sum(a.manifest_size) FROM artifacts a JOIN images i ON i.id = a.image_id
+            WHERE i.registry_id = r.id), 0)
+    FROM registries r
+"""
+_BLOB_COUNTS = """
+    SELECT i.registry_id, ab.blob_id, count(*) FROM artifact_blobs ab JOIN images i ON i.id = ab.image_id
+    GROUP BY i.registry_id, ab.blob_id
+"""
+
+
+def wrong_usage(tx: Connection) -> list[tuple[int, str, int, int]]:
+    """(registry id, name, bytes kept, right bytes) of registries whose usage is wrong, or how it came about."""
+    rows = [(row[0], row[1], int(row[2]), int(row[3])) for row in execute(tx, _USAGE)]
+    counted = {(row[0], row[1]): row[2] for row in execute(tx, _BLOB_COUNTS)}
+    kept = {
+        (row[0], row[1]): row[2] for row in execute(tx, "SELECT registry_id, blob_id, artifacts FROM registry_blobs")
+    }
+    differing = {key[0] for key in counted.keys() | kept.keys() if counted.get(key) != kept.get(key)}
+    return [row for row in rows if row[2] != row[3] or row[0] in differing]
+
+
 # Mending.
+
+
+def set_usage(tx: Connection) -> None:
+    """Count all usage anew."""
+    execute(tx, "DELETE FROM registry_blobs")
+    execute(tx, "DELETE FROM usage_deltas")
+    execute(tx, "INSERT INTO registry_blobs (registry_id, blob_id, artifacts) " + _BLOB_COUNTS)
+    for registry_id, _name, _kept, right in [
+        (row[0], row[1], row[2], row[3]) for row in execute(tx, _USAGE).fetchall()
+    ]:
+        execute(tx, "UPDATE registries SET used_bytes = ? WHERE id = ?", (right, registry_id))
 
 
 def review_links(tx: Connection, links: list[tuple[int, int]], due_at: int) -> None:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, literal, select, update
 
+from naru.core.accessories import Accessory
 from naru.core.manifest import Manifest
+from naru.db import usage
 from naru.db.blobs import review_links_of
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
@@ -49,15 +51,36 @@ HELD_BLOBS = """
 FIND_ARTIFACT = "SELECT id FROM artifacts WHERE image_id = ? AND digest = ?"
 ADD_ARTIFACT = """
     INSERT INTO artifacts (image_id, digest, media_type, artifact_type, subject_digest, annotations, manifest_size,
-        size, pushed_at, pull_count)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id
+        size, pushed_at, accessory_of, accessory_type, pull_count)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id
 """
 PUSHED_AGAIN = "UPDATE artifacts SET pushed_at = ? WHERE id = ?"
 ADD_MANIFEST = "INSERT INTO manifests (artifact_id, content) VALUES (?, ?)"
 ADD_REFERENCE = "INSERT INTO artifact_blobs (image_id, blob_id, artifact_id) VALUES (?, ?, ?)"
 ADD_AWAITED = "INSERT INTO awaited_blobs (image_id, digest, artifact_id) VALUES (?, ?, ?)"
 ADD_CHILD = "INSERT INTO artifact_children (artifact_id, position, image_id, digest) VALUES (?, ?, ?, ?)"
-FIND_TAG = "SELECT id FROM tags WHERE image_id = ? AND name = ?"
+FIND_TAG = """
+    SELECT t.id, a.digest FROM tags t JOIN artifacts a ON a.id = t.artifact_id WHERE t.image_id = ? AND t.name = ?
+"""
+ADD_HISTORY = """
+    INSERT INTO tag_history (image_id, tag, from_digest, to_digest, actor, at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+TAGS_OF = "SELECT name FROM tags WHERE artifact_id = ? ORDER BY name"
+REMOVE_TAG = "DELETE FROM tags WHERE id = ?"
+REMOVE_TAGS_OF = "DELETE FROM tags WHERE artifact_id = ?"
+REMOVE_ARTIFACT = "DELETE FROM artifacts WHERE id = ?"
+BECOME_ACCESSORY = "UPDATE artifacts SET accessory_of = ?, accessory_type = ? WHERE id = ? AND accessory_of IS NULL"
+USED_BLOBS = """
+    SELECT b.id, b.size FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ?
+"""
+ARTIFACT_TO_DELETE = "SELECT id, manifest_size FROM artifacts WHERE image_id = ? AND digest = ?"
+PARENTS = """
+    SELECT DISTINCT p.digest FROM artifact_children c JOIN artifacts p ON p.id = c.artifact_id
+    WHERE c.image_id = ? AND c.digest = ? AND p.digest <> c.digest ORDER BY p.digest LIMIT 3
+"""
+CHILDREN = "SELECT DISTINCT digest FROM artifact_children WHERE artifact_id = ? ORDER BY digest"
+HAS_TAGS = "SELECT 1 FROM tags WHERE artifact_id = ? LIMIT 1"
+ACCESSORIES = "SELECT digest FROM artifacts WHERE image_id = ? AND accessory_of = ? ORDER BY id"
 ADD_TAG = "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (?, ?, ?, ?, 0)"
 MOVE_TAG = "UPDATE tags SET artifact_id = ?, pushed_at = ? WHERE id = ?"
 COUNT_PUSH = """
@@ -90,11 +113,13 @@ def held_blobs(tx: Connection, image_id: int, digests: Sequence[str]) -> dict[st
 
 def store_artifact(
     tx: Connection,
+    registry_id: int,
     image_id: int,
     manifest: Manifest,
     digest: str,
     content: bytes,
     held: Mapping[str, HeldBlob],
+    accessory: Accessory | None,
     now: int,
 ) -> StoredArtifact:
     """Insert the artifact with its manifest bytes and references; one that is there already is marked as pushed now.
@@ -104,6 +129,8 @@ def store_artifact(
     found = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
     if found is not None:
         execute(tx, PUSHED_AGAIN, (now, found[0]))
+        if accessory is not None:
+            execute(tx, BECOME_ACCESSORY, (*accessory, found[0]))
         return StoredArtifact(int(found[0]), created=False)
     values = (
         image_id,
@@ -115,11 +142,14 @@ def store_artifact(
         len(content),
         manifest.size,
         now,
+        accessory.subject if accessory else None,
+        accessory.kind if accessory else None,
     )
     artifact_id = int(execute(tx, ADD_ARTIFACT, values).fetchone()[0])
     execute(tx, ADD_MANIFEST, (artifact_id, content))
-    blob_ids = sorted({blob.blob_id for blob in held.values()})
-    execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in blob_ids])
+    sizes = {blob.blob_id: blob.size for blob in held.values()}
+    execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in sorted(sizes)])
+    usage.use(tx, registry_id, sizes, len(content))
     named = {str(blob.digest) for blob in (*manifest.layers, *((manifest.config,) if manifest.config else ()))}
     execute_many(tx, ADD_AWAITED, [(image_id, one, artifact_id) for one in sorted(named - held.keys())])
     children = [(artifact_id, place, image_id, str(child.digest)) for place, child in enumerate(manifest.children)]
@@ -127,13 +157,16 @@ def store_artifact(
     return StoredArtifact(artifact_id, created=True)
 
 
-def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, now: int) -> bool:
-    """Point the tag at the artifact, True when it was made for that. The one place that writes tags."""
+def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: str, actor: str, now: int) -> bool:
+    """Point the tag at the artifact; True when it was made for that. The one place that makes and moves tags."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
         execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
+        execute(tx, ADD_HISTORY, (image_id, name, None, digest, actor, now))
         return True
     execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
+    if found[1] != digest:
+        execute(tx, ADD_HISTORY, (image_id, name, found[1], digest, actor, now))
     return False
 
 
@@ -141,29 +174,73 @@ def count_push(tx: Connection, image_id: int, now: int, *, new_artifacts: int, n
     execute(tx, COUNT_PUSH, (now, new_artifacts, new_tags, image_id))
 
 
-def delete_tag(tx: Connection, image_id: int, name: str, now: int) -> bool:
+def delete_tag(tx: Connection, image_id: int, name: str, actor: str, now: int) -> bool:
     """Remove the tag alone; its artifact stays. False when there was none."""
-    gone = tx.execute(delete(tags).where(tags.c.image_id == image_id, tags.c.name == name)).rowcount
-    if gone:
-        count_push(tx, image_id, now, new_artifacts=0, new_tags=-1)
-    return bool(gone)
-
-
-def delete_artifact(tx: Connection, image_id: int, digest: str, now: int, blobs_until: int) -> bool:
-    """Remove the artifact with all its tags; False when there was none.
-
-    Its blobs stay linked, so that a push which is under way may rely on them, and may be collected after
-    ``blobs_until``.
-    """
-    found = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
+    found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
         return False
-    artifact_id = int(found[0])
-    review_links_of(tx, artifact_id, blobs_until)
-    gone = tx.execute(delete(tags).where(tags.c.artifact_id == artifact_id)).rowcount
-    tx.execute(delete(artifacts).where(artifacts.c.id == artifact_id))
-    count_push(tx, image_id, now, new_artifacts=-1, new_tags=-gone)
+    execute(tx, REMOVE_TAG, (found[0],))
+    execute(tx, ADD_HISTORY, (image_id, name, found[1], None, actor, now))
+    count_push(tx, image_id, now, new_artifacts=0, new_tags=-1)
     return True
+
+
+def parents_of(tx: Connection, image_id: int, digest: str) -> list[str]:
+    """Digests of up to three indexes of the image that name the artifact."""
+    return [row[0] for row in execute(tx, PARENTS, (image_id, digest))]
+
+
+def delete_artifact(
+    tx: Connection, registry_id: int, image_id: int, digest: str, actor: str, now: int, blobs_until: int
+) -> list[str]:
+    """Remove the artifact with all its tags, and what is nothing without it: accessories, and children of an index that
+    have no tag and no other parent. The digests that went, the asked one first; empty when there was none.
+
+    Blobs stay linked, so that a push which is under way may rely on them, and may be collected after ``blobs_until``.
+    """
+    gone: list[str] = []
+    waiting = [digest]
+    while waiting:
+        one = waiting.pop()
+        found = execute(tx, ARTIFACT_TO_DELETE, (image_id, one)).fetchone()
+        if found is None:
+            continue
+        artifact_id = int(found[0])
+        children = [row[0] for row in execute(tx, CHILDREN, (artifact_id,)).fetchall()]
+        _remove_artifact(tx, registry_id, image_id, artifact_id, one, int(found[1]), actor, now, blobs_until)
+        gone.append(one)
+        waiting += [row[0] for row in execute(tx, ACCESSORIES, (image_id, one)).fetchall()]
+        waiting += [child for child in children if _is_orphan(tx, image_id, child)]
+    return gone
+
+
+def _is_orphan(tx: Connection, image_id: int, digest: str) -> bool:
+    """Whether the child of an index that just went has neither a tag nor another parent."""
+    found = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
+    if found is None or parents_of(tx, image_id, digest):
+        return False
+    return execute(tx, HAS_TAGS, (found[0],)).fetchone() is None
+
+
+def _remove_artifact(
+    tx: Connection,
+    registry_id: int,
+    image_id: int,
+    artifact_id: int,
+    digest: str,
+    manifest_size: int,
+    actor: str,
+    now: int,
+    blobs_until: int,
+) -> None:
+    names = [row[0] for row in execute(tx, TAGS_OF, (artifact_id,)).fetchall()]
+    execute_many(tx, ADD_HISTORY, [(image_id, name, digest, None, actor, now) for name in names])
+    sizes = {int(row[0]): int(row[1]) for row in execute(tx, USED_BLOBS, (artifact_id,)).fetchall()}
+    review_links_of(tx, artifact_id, blobs_until)
+    execute(tx, REMOVE_TAGS_OF, (artifact_id,))
+    execute(tx, REMOVE_ARTIFACT, (artifact_id,))
+    usage.drop(tx, registry_id, sizes, manifest_size)
+    count_push(tx, image_id, now, new_artifacts=-1, new_tags=-len(names))
 
 
 def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:

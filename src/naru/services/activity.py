@@ -12,6 +12,7 @@ from typing import Any
 
 from naru.core.errors import NaruError
 from naru.core.ports import Clock
+from naru.db import usage
 from naru.db.accounts import record_key_use
 from naru.db.engine import Database
 from naru.db.images import add_pulls
@@ -55,6 +56,7 @@ class Activity:
         def store(tx: Any) -> None:
             add_pulls(tx, pulled)
             record_key_use(tx, used)
+            usage.fold(tx)
 
         used = {key_id: (now, address) for key_id, address in keys.items()}
         try:

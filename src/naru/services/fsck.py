@@ -178,7 +178,14 @@ class Fsck:
         wrong = await self._database.read(rows.wrong_counts)
         if repair and wrong:
             await self._database.write(lambda tx: rows.set_counts(tx, wrong))
-        return [
+        usage = await self._database.read(rows.wrong_usage)
+        if repair and usage:
+            await self._database.write(rows.set_usage)
+        findings = [
+            Finding("usage", f"registry {name}", f"{kept} bytes are kept as its usage, it uses {right}", repair)
+            for _, name, kept, right in usage
+        ]
+        return findings + [
             Finding(
                 "count", f"image {name}", f"holds {artifacts} artifacts and {tags} tags, another number is kept", repair
             )

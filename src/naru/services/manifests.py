@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from naru.core.accessories import by_subject, by_tag
 from naru.core.digest import Digest
-from naru.core.errors import Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
+from naru.core.errors import ArtifactInUse, Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
 from naru.core.manifest import Manifest, parse
 from naru.core.names import RepositoryName
 from naru.core.permissions import Grant, Permission
@@ -97,8 +98,14 @@ class Manifests:
             image_id = image_rows.ensure_image(tx, grant.registry.id, name.image, now)
             held = self._check_blobs(tx, image_id, name, manifest)
             # (4) The change.
-            stored = image_rows.store_artifact(tx, image_id, manifest, str(digest), body, held, now)
-            new_tags = sum(image_rows.set_tag(tx, image_id, tag, stored.artifact_id, now) for tag in tags)
+            registry_id, actor = grant.registry.id, grant.actor
+            accessory = by_subject(manifest) or by_tag(tags)
+            stored = image_rows.store_artifact(
+                tx, registry_id, image_id, manifest, str(digest), body, held, accessory, now
+            )
+            new_tags = sum(
+                image_rows.set_tag(tx, image_id, tag, stored.artifact_id, str(digest), actor, now) for tag in tags
+            )
             image_rows.count_push(tx, image_id, now, new_artifacts=int(stored.created), new_tags=new_tags)
 
         await self._database.write(store)
@@ -131,7 +138,8 @@ class Manifests:
         return held
 
     async def delete(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
-        """By tag: the tag alone goes. By digest: the artifact with all its tags. ``ManifestUnknown``."""
+        """By tag: the tag alone goes. By digest: the artifact with all its tags, its accessories, and children that
+        nothing else names. ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
 
@@ -139,9 +147,19 @@ class Manifests:
             image_id = image_rows.find_image(tx, grant.registry.id, name.image)
             if image_id is None:
                 return False
-            if isinstance(reference, Digest):
-                return image_rows.delete_artifact(tx, image_id, str(reference), now, now + self._grace)
-            return image_rows.delete_tag(tx, image_id, reference, now)
+            if not isinstance(reference, Digest):
+                return image_rows.delete_tag(tx, image_id, reference, grant.actor, now)
+            digest = str(reference)
+            parents = image_rows.parents_of(tx, image_id, digest)
+            if parents:
+                raise ArtifactInUse(
+                    f"{digest} belongs to the index {parents[0]} of image '{name}': delete the index, it takes along "
+                    "what no tag and no other index names",
+                    detail={"indexes": parents},
+                )
+            return bool(
+                image_rows.delete_artifact(tx, grant.registry.id, image_id, digest, grant.actor, now, now + self._grace)
+            )
 
         if not await self._database.write(remove):
             raise _unknown(name, reference)

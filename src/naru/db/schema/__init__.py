@@ -4,18 +4,32 @@ Every time is an integer: microseconds since 1970-01-01 UTC. Names compare byte 
 ``COLLATE "C"``), because the distribution spec wants lists in lexical order.
 """
 
-from naru.db.schema.accounts import access_keys, memberships, projects, users
+from naru.db.schema.accounts import access_keys, memberships, projects, revoked_tokens, users
+from naru.db.schema.audit import audit_log
 from naru.db.schema.base import metadata
 from naru.db.schema.blobs import blob_links, blob_reviews, blobs, doomed_files, link_reviews, uploads
-from naru.db.schema.images import artifact_blobs, artifact_children, artifacts, awaited_blobs, images, manifests, tags
-from naru.db.schema.registries import registries
+from naru.db.schema.images import (
+    artifact_blobs,
+    artifact_children,
+    artifact_details,
+    artifacts,
+    awaited_blobs,
+    images,
+    manifests,
+    tag_history,
+    tags,
+)
+from naru.db.schema.registries import allowed_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.settings import installation
 
 __all__ = [
     "access_keys",
+    "allowed_cves",
     "artifact_blobs",
     "artifact_children",
+    "artifact_details",
     "artifacts",
+    "audit_log",
     "awaited_blobs",
     "blob_links",
     "blob_reviews",
@@ -29,7 +43,11 @@ __all__ = [
     "metadata",
     "projects",
     "registries",
+    "registry_blobs",
+    "revoked_tokens",
+    "tag_history",
     "tags",
     "uploads",
+    "usage_deltas",
     "users",
 ]

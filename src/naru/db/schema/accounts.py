@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text
 
 from naru.db.schema.base import Id, Name, Time, id_column, metadata
 
@@ -15,6 +15,12 @@ projects = Table(
     Column("host_label", Text, unique=True),
     Column("is_default", Boolean, nullable=False),
     Column("created_at", Time, nullable=False),
+    Column("region", Text, nullable=False, server_default="kr1"),
+    # Limits of this project; null: the installation's setting.
+    Column("limit_registries", Integer),
+    Column("limit_images", Integer),  # a registry
+    Column("limit_artifacts", Integer),  # an image
+    Column("limit_tags", Integer),  # an artifact
     sqlite_autoincrement=True,
 )
 
@@ -53,4 +59,13 @@ access_keys = Table(
     Column("last_used_at", Time),
     Column("last_used_address", Text),
     sqlite_autoincrement=True,
+)
+
+# API tokens that were taken back before their time; a row is of no use after it.
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("expires_at", Time, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )

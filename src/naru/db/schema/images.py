@@ -52,8 +52,12 @@ artifacts = Table(
     Column("pushed_at", Time, nullable=False),
     Column("pull_count", Id, nullable=False),
     Column("pulled_at", Time),
+    # Set for signatures, SBOMs and other accessories: the digest of what they belong to, which may not be here (yet).
+    Column("accessory_of", Text),
+    Column("accessory_type", Text),
     UniqueConstraint("image_id", "digest"),
     Index("ix_artifacts_image_id_subject_digest", "image_id", "subject_digest", "id"),
+    Index("ix_artifacts_image_id_accessory_of", "image_id", "accessory_of"),
     sqlite_autoincrement=True,
 )
 
@@ -75,6 +79,29 @@ tags = Table(
     Column("pull_count", Id, nullable=False),
     Column("pulled_at", Time),
     UniqueConstraint("image_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+# What the config says (architecture, os, author, created, config), read at the first look and kept: a JSON object.
+artifact_details = Table(
+    "artifact_details",
+    metadata,
+    Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("extra_attrs", Text, nullable=False),
+)
+
+# Who moved a tag, when, from where to where; no from: made, no to: deleted.
+tag_history = Table(
+    "tag_history",
+    metadata,
+    id_column(),
+    Column("image_id", Id, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("tag", Name, nullable=False),
+    Column("from_digest", Text),
+    Column("to_digest", Text),
+    Column("actor", Text, nullable=False),
+    Column("at", Time, nullable=False),
+    Index("ix_tag_history_image_id_tag", "image_id", "tag", "id"),
     sqlite_autoincrement=True,
 )
 
