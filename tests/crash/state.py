@@ -48,6 +48,15 @@ def findings(data: Path) -> list[str]:
     return found
 
 
+def orphans(data: Path) -> list[str]:
+    """Files of blobs that no row names: a crash may leave them, the next start removes them."""
+    with closing(sqlite3.connect(data / "naru.db")) as connection:
+        known = {key for (key,) in connection.execute("SELECT storage_key FROM blobs")}
+    folder = data / "storage" / "blobs"
+    stored = [str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.is_file()]
+    return sorted(set(stored) - known)
+
+
 _COUNTS = """
     SELECT i.name, i.artifact_count, i.tag_count FROM images i WHERE
     i.artifact_count != (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id)

@@ -62,6 +62,7 @@ class Unfinished:
     answered: int  # bytes
     sent: int  # bytes, the request under way included
     finishing: bool = False
+    opened: float = field(default_factory=time.monotonic)
 
 
 class Contents:
@@ -246,8 +247,13 @@ def finish(wire: Wire, upload: Unfinished) -> None:
     assert (got.status, got.body == upload.data) == (200, True), got.status
 
 
-def settle(wire: Wire, pusher: Pusher, contents: Contents) -> None:
-    """After a restart: find out which of the two possible states is there, and that it is whole."""
+#: An upload is answered before its row is durable, since nothing is promised with it: one that was opened so shortly
+#: before a kill may be gone. Seconds, many times what a commit takes.
+FRESH = 1.0
+
+
+def settle(wire: Wire, pusher: Pusher, contents: Contents, killed: float) -> None:
+    """After a restart: find out which of the two possible states is there, and that it is whole. ``killed``: when."""
     candidates = [pusher.state] + ([pusher.next] if pusher.next is not None else [])
     digests = {digest for state in candidates for digest in state.artifacts}
     found = State(
@@ -262,8 +268,9 @@ def settle(wire: Wire, pusher: Pusher, contents: Contents) -> None:
     check_image(wire, pusher.image, found, contents)
     uploads, pusher.uploads = pusher.uploads, []
     for upload in uploads:
-        if upload.finishing and wire.request("GET", upload.path).status == 404:
-            continue  # its end was under way: it came through
+        may_be_gone = upload.finishing or upload.opened > killed - FRESH
+        if may_be_gone and wire.request("GET", upload.path).status == 404:
+            continue
         finish(wire, upload)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash import storm
-from tests.crash.state import is_clean
-from tests.crash.wire import wire
+from tests.crash.state import is_clean, orphans
+from tests.crash.wire import wait_until, wire
 from tests.server import Server
 
 GRACE = 2
@@ -41,17 +41,19 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
     contents = storm.Contents(seed)
     crew = storm.pushers(CREW, contents, seed=seed, grace=GRACE)
     server = storm_server(data)
+    killed = 0.0
     try:
         for number in range(count):
             server.start()
             with wire(server.port) as client:
                 for pusher in crew:
-                    storm.settle(client, pusher, contents)
+                    storm.settle(client, pusher, contents, killed)
             crew = [pusher.again(seed + number * 100 + place) for place, pusher in enumerate(crew)]
             for pusher in crew:
                 pusher.work_on(server.port)
             time.sleep(moments.uniform(0.1, 2.0))
             server.kill()
+            killed = time.monotonic()
             for pusher in crew:
                 pusher.join(30)
             assert list(storm.faults(crew)) == [], f"round {number} of seed {seed}"
@@ -59,7 +61,8 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
         server.start()
         with wire(server.port) as client:
             for pusher in crew:
-                storm.settle(client, pusher, contents)
+                storm.settle(client, pusher, contents, killed)
+            wait_until(lambda: orphans(data) == [], 20, "files that the crash left without a row are removed")
     finally:
         server.kill()
     return sum(pusher.pushes for pusher in crew)
