@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from naru.core.audit import Actor
 from naru.core.errors import Denied
 
 
@@ -18,6 +19,8 @@ class Permission(StrEnum):
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"  # images, artifacts, tags, blobs
+    MANAGE = "manage"  # registries, tags by the API, policies, webhooks, settings of registries; reads the audit log
+    ADMINISTER = "administer"  # members, users and their keys, limits of the project
 
 
 class Role(StrEnum):
@@ -34,8 +37,8 @@ NOTHING: frozenset[Permission] = frozenset()
 
 ROLES: dict[Role, frozenset[Permission]] = {
     Role.PROJECT_ADMIN: EVERYTHING,
-    Role.PROJECT_MEMBER: EVERYTHING,
-    Role.SERVICE_ADMIN: EVERYTHING,
+    Role.PROJECT_MEMBER: EVERYTHING - {Permission.ADMINISTER},
+    Role.SERVICE_ADMIN: EVERYTHING - {Permission.ADMINISTER},
     Role.SERVICE_VIEWER: frozenset({Permission.VIEW, Permission.PULL}),
     Role.IMAGE_UPLOADER: frozenset({Permission.VIEW, Permission.PUSH}),
 }
@@ -72,9 +75,39 @@ class Grant:
     registry: RegistryFacts
     permissions: frozenset[Permission]
     user_id: int | None
-    actor: str  # the user's name, for logs
+    actor: Actor
 
     def require(self, permission: Permission) -> None:
         """Raise ``Denied`` unless the grant covers ``permission``: a service's own check, whatever the door did."""
         if permission not in self.permissions:
             raise Denied(f"this request may not {permission} in registry '{self.registry.name}'")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFacts:
+    """What every door has to know of a project."""
+
+    id: int
+    name: str
+    appkey: str
+    host_label: str | None
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectGrant:
+    """Proof that somebody may do ``permissions`` in the whole project. ``service_admin``: and in the installation."""
+
+    project: ProjectFacts
+    permissions: frozenset[Permission]
+    actor: Actor
+    service_admin: bool = False
+
+    def require(self, permission: Permission) -> None:
+        """Raise ``Denied`` unless the grant covers ``permission``."""
+        if permission not in self.permissions:
+            raise Denied(f"'{self.actor.name}' may not {permission} in project '{self.project.name}'")
+
+    def in_registry(self, registry: RegistryFacts) -> Grant:
+        """The same for one registry of the project."""
+        return Grant(registry, self.permissions, self.actor.user_id, self.actor)

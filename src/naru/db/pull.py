@@ -45,6 +45,7 @@ class FoundKey(NamedTuple):
     key_id: int
     user_id: int
     user_name: str
+    access_key: str
     secret_hash: str
     key_enabled: bool
     user_enabled: bool
@@ -111,14 +112,14 @@ REGISTRIES = """
     WHERE project_id = ? ORDER BY name || '/'
 """
 KEY = """
-    SELECT k.id, u.id, u.name, k.secret_hash, k.enabled, u.enabled, k.expires_at, u.service_admin,
+    SELECT k.id, u.id, u.name, k.access_key, k.secret_hash, k.enabled, u.enabled, k.expires_at, u.service_admin,
         coalesce((SELECT group_concat(m.project_id || ':' || m.role) FROM memberships m WHERE m.user_id = u.id), '')
     FROM access_keys k JOIN users u ON u.id = k.user_id
 """
 KEY_BY_NAME = KEY + " WHERE k.access_key = ?"
 KEY_BY_ID = KEY + " WHERE k.id = ?"
 UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE id = ?"
-COUNT_UPLOADS = "SELECT count(*) FROM uploads WHERE user_id = ?"
+UPLOADS_OF = "SELECT id FROM uploads WHERE user_id = ? LIMIT ?"
 DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
 TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"
 IMAGES = """
@@ -234,8 +235,9 @@ class PullQueries:
         row = self._one(UPLOAD, (upload_id,))
         return None if row is None else FoundUpload(*row)
 
-    async def count_uploads(self, user_id: int) -> int:
-        return int(self._one(COUNT_UPLOADS, (user_id,))[0])
+    async def uploads_of(self, user_id: int, limit: int) -> list[str]:
+        """Ids of up to ``limit`` uploads of the user."""
+        return [row[0] for row in await self._many(UPLOADS_OF, (user_id, limit), 0)]
 
     async def tags(self, registry_id: int, image: str, last: str, limit: int) -> list[str]:
         """Up to ``limit`` tag names that sort after ``last``, in byte order."""

@@ -35,6 +35,7 @@ class Standing:
     key_id: int
     user_id: int
     user_name: str
+    access_key: str
     secret_hash: str
     stamp: str  # of the secret: changes with it, and tells nothing of it
     service_admin: bool
@@ -153,6 +154,7 @@ def _standing(found: FoundKey | None, now: int) -> Standing | None:
         found.key_id,
         found.user_id,
         found.user_name,
+        found.access_key,
         found.secret_hash,
         hashlib.sha256(found.secret_hash.encode()).hexdigest()[:16],
         bool(found.service_admin),

@@ -98,7 +98,7 @@ class Manifests:
             image_id = image_rows.ensure_image(tx, grant.registry.id, name.image, now)
             held = self._check_blobs(tx, image_id, name, manifest)
             # (4) The change.
-            registry_id, actor = grant.registry.id, grant.actor
+            registry_id, actor = grant.registry.id, grant.actor.name
             accessory = by_subject(manifest) or by_tag(tags)
             stored = image_rows.store_artifact(
                 tx, registry_id, image_id, manifest, str(digest), body, held, accessory, now
@@ -148,7 +148,7 @@ class Manifests:
             if image_id is None:
                 return False
             if not isinstance(reference, Digest):
-                return image_rows.delete_tag(tx, image_id, reference, grant.actor, now)
+                return image_rows.delete_tag(tx, image_id, reference, grant.actor.name, now)
             digest = str(reference)
             parents = image_rows.parents_of(tx, image_id, digest)
             if parents:
@@ -158,7 +158,9 @@ class Manifests:
                     detail={"indexes": parents},
                 )
             return bool(
-                image_rows.delete_artifact(tx, grant.registry.id, image_id, digest, grant.actor, now, now + self._grace)
+                image_rows.delete_artifact(
+                    tx, grant.registry.id, image_id, digest, grant.actor.name, now, now + self._grace
+                )
             )
 
         if not await self._database.write(remove):

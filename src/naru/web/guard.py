@@ -12,6 +12,7 @@ import binascii
 import contextlib
 from dataclasses import dataclass
 
+from naru.core.audit import Actor
 from naru.core.errors import Denied, NameInvalid, NameUnknown, Unauthorized
 from naru.core.names import RepositoryName
 from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, RegistryFacts
@@ -131,7 +132,7 @@ class Guard:
         if caller.standing is None:
             limit = self._limit(caller, facts, name)
             if facts is not None and self._reachable(caller, facts) and not (allowed & limit).isdisjoint(needs):
-                return Grant(facts, allowed & limit, None, "anonymous")
+                return Grant(facts, allowed & limit, None, self.actor(request, caller))
             raise self.challenge(request, "sign in: this needs an access key", scope=_scope(request, name, needs[0]))
         if facts is None or Permission.VIEW not in allowed:
             raise NameUnknown(
@@ -155,7 +156,7 @@ class Guard:
                 error="insufficient_scope",
                 scope=_scope(request, name, need),
             )
-        return Grant(facts, limited, caller.standing.user_id, caller.actor)
+        return Grant(facts, limited, caller.standing.user_id, self.actor(request, caller))
 
     async def may(self, caller: Caller, name: RepositoryName, permission: Permission) -> Grant | None:
         """A grant for something beside what the request names (the source of a mount), or None without a word."""
@@ -166,7 +167,7 @@ class Guard:
         if permission not in limited:
             return None
         user_id = caller.standing.user_id if caller.standing else None
-        return Grant(facts, limited, user_id, caller.actor)
+        return Grant(facts, limited, user_id, Actor(caller.actor, user_id))
 
     async def visible(self, request: Request, caller: Caller) -> list[Grant]:
         """A grant to view for each registry that the caller may see, in the order of the catalogue."""
@@ -183,7 +184,7 @@ class Guard:
         for facts in await self._pull.registries(await self.project()):
             allowed = self._allowed(caller, facts)
             if Permission.VIEW in allowed and self._reachable(caller, facts):
-                grants.append(Grant(facts, allowed, caller.standing.user_id, caller.actor))
+                grants.append(Grant(facts, allowed, caller.standing.user_id, self.actor(request, caller)))
         return grants
 
     async def scopes(
@@ -222,6 +223,14 @@ class Guard:
             self._facts.clear()
         self._facts[name] = (now, facts)
         return facts
+
+    def actor(self, request: Request, caller: Caller) -> Actor:
+        """Who did it, for the audit log."""
+        address = self._addresses.client(request)
+        if caller.standing is None:
+            return Actor("anonymous", None, None, address, request.request_id)
+        holder = caller.standing
+        return Actor(holder.user_name, holder.user_id, holder.access_key, address, request.request_id)
 
     def challenge(
         self, request: Request, message: str, *, error: str | None = None, scope: str | None = None

@@ -69,8 +69,9 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
 
-        held = sum(opened.user_id == user_id for opened in self._opening.values())
-        if held + await self._pull.count_uploads(user_id) >= self._limit:
+        # A row that was just written may be in both.
+        opening = {one for one, opened in self._opening.items() if opened.user_id == user_id}
+        if len(opening.union(await self._pull.uploads_of(user_id, self._limit))) >= self._limit:
             raise TooManyRequests(
                 f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
                 "until they expire",

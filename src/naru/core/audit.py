@@ -1,0 +1,50 @@
+"""Who did something, and what is written of it. The names of actions are NCR's event ids without their prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever a request came from. ``name`` is the user's; the operator at the command line has no more than that."""
+
+    name: str
+    user_id: int | None = None
+    access_key: str | None = None  # the ID of the key that signed in
+    address: str | None = None
+    request_id: str | None = None
+
+
+OPERATOR = Actor("operator")
+
+
+class Action(StrEnum):
+    """Everything that the audit log knows. Source: NCR's CloudTrail event list, and what it lacks."""
+
+    REGISTRY_CREATE = "registry.create"
+    REGISTRY_UPDATE = "registry.update"
+    REGISTRY_DELETE = "registry.delete"
+    IMAGE_DELETE = "image.delete"
+    ARTIFACT_PUSH = "artifact.push"
+    ARTIFACT_DELETE = "artifact.delete"
+    TAG_CREATE = "tag.create"
+    TAG_DELETE = "tag.delete"
+    BLOB_DELETE = "blob.delete"
+    USER_CREATE = "user.create"
+    USER_UPDATE = "user.update"
+    USER_DELETE = "user.delete"
+    MEMBER_UPDATE = "member.update"
+    KEY_CREATE = "access_key.create"
+    KEY_UPDATE = "access_key.update"
+    KEY_DELETE = "access_key.delete"
+    TOKEN_CREATE = "token.create"  # noqa: S105 - an event, no secret
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105
+    SIGN_IN = "sign_in"
+    SIGN_IN_FAILED = "sign_in.failed"
+    PROJECT_CREATE = "project.create"
+    PROJECT_UPDATE = "project.update"
+    PROJECT_DELETE = "project.delete"
+    CVE_ALLOWLIST_UPDATE = "cve_allowlist.update"
+    AUDIT_PRUNE = "audit.prune"
