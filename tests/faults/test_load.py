@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from tests import make
 from tests.conftest import Naru
@@ -251,3 +252,72 @@ async def test_ten_thousand_tags_in_an_image(naru: Naru) -> None:
     assert end < 5 * first + 0.1
     assert (await naru.admin.delete(f"/v2/team/tags/manifests/{digest}")).status == 202
     assert (await naru.admin.get("/v2/team/tags/tags/list")).json()["tags"] == []
+
+
+def copy_rows(tx: Connection, table: str, count: int, **changed: str) -> None:
+    """``count`` more rows like the first of ``table``; ``changed`` columns are SQL, in which ``i`` counts."""
+    columns = [row[1] for row in tx.exec_driver_sql(f"PRAGMA table_info({table})") if row[1] != "id"]
+    values = ", ".join(changed.get(column, f"o.{column}") for column in columns)
+    tx.exec_driver_sql(
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+        f"INSERT INTO {table} ({', '.join(columns)}) "
+        f"SELECT {values} FROM n, (SELECT * FROM {table} ORDER BY id LIMIT 1) AS o"
+    )
+
+
+async def crowded(naru: Naru, tags: int, images: int) -> None:
+    """Pages cost what is on them, first and last, and a manifest is found at once."""
+    await make.image(naru.admin, "team/crowd", "first", layers=0)
+
+    def seed(tx: Connection) -> None:
+        copy_rows(tx, "tags", tags, name="printf('t%07d', i)")
+        tx.exec_driver_sql("UPDATE images SET tag_count = tag_count + ?", (tags,))
+        copy_rows(tx, "images", images, name="printf('i%07d', i)")
+
+    await naru.core.database.write(seed)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    middle = f"t{tags // 2:07}"
+    for path, key in (
+        ("/v2/team/crowd/tags/list?n=100", "tags"),
+        (f"/v2/team/crowd/tags/list?n=100&last={middle}", "tags"),
+        ("/v2/_catalog?n=100", "repositories"),
+        (f"/v2/_catalog?n=100&last=team/i{images // 2:07}", "repositories"),
+    ):
+        begun = time.perf_counter()
+        answer = await naru.admin.get(path)
+        assert len(answer.json()[key]) == 100
+        assert time.perf_counter() - begun < 0.5, path
+    begun = time.perf_counter()
+    assert (await naru.admin.get(f"/v2/team/crowd/manifests/{middle}")).status == 200
+    assert (await naru.admin.head("/v2/team/crowd/manifests/absent")).status == 404
+    assert time.perf_counter() - begun < 0.5
+    # Without n, and with an n beyond measure, a page ends all the same, and says how to go on.
+    for path in ("/v2/team/crowd/tags/list", "/v2/team/crowd/tags/list?n=1000000000000", "/v2/_catalog"):
+        answer = await naru.admin.get(path)
+        assert answer.status == 200
+        assert len(answer.body) < 8 * MEBIBYTE
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024, "kibibytes"
+
+
+async def test_a_crowded_registry(naru: Naru) -> None:
+    await crowded(naru, 20_000, 10_000)
+
+
+@pytest.mark.soak
+async def test_half_a_million_tags_and_a_hundred_thousand_images(naru: Naru) -> None:
+    await crowded(naru, 500_000, 100_000)
+
+
+async def test_as_many_annotations_as_a_manifest_holds(naru: Naru) -> None:
+    """Attack 57: four mebibytes of annotations go in and out like any other manifest, and its list is bounded."""
+    await make.blob(naru.admin, "team/notes", b"{}")
+    notes = {f"org.example.note.{number}": "x" * 40 for number in range(50_000)}
+    body = make.manifest_of(b"{}", [], annotations=notes, subject=make.descriptor(b"subject", make.OCI_MANIFEST))
+    assert 3 * MEBIBYTE < len(body) < 4 * MEBIBYTE
+    begun = time.perf_counter()
+    digest = await make.manifest(naru.admin, "team/notes", "all", body)
+    assert (await naru.admin.get(f"/v2/team/notes/manifests/{digest}")).body == body
+    listed = await naru.admin.get(f"/v2/team/notes/referrers/{make.sha256(b'subject')}")
+    assert listed.status == 200
+    assert len(listed.body) <= 4 * MEBIBYTE
+    assert time.perf_counter() - begun < 3

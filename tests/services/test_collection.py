@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from naru.app import build
 from tests import make
 from tests.asgi import Answer
 from tests.conftest import Naru
@@ -258,3 +259,17 @@ async def test_a_blob_deleted_by_hand_goes_at_once_but_not_while_it_is_used(naru
     assert (await naru.admin.delete(f"/v2/team/app/blobs/{spare}")).status == 202
     assert (await naru.core.collector.run()).blobs == 1
     assert await naru.core.fsck.run(hash_bytes=True, repair=False, progress=lambda *_: None) == []
+
+
+async def test_only_the_database_decides(naru: Naru) -> None:
+    """Attack 82, zot 4195: a collector that starts with nothing in its memory takes nothing that is in use."""
+    pushed = await make.image(naru.admin, "team/app", "1")
+    naru.clock.advance(10 * GRACE)
+    other, _made = await build(naru.core.settings, naru.clock)
+    try:
+        for _ in range(2):
+            assert (await other.core.collector.run()).blobs == 0
+    finally:
+        await other.aclose()
+    for digest, data in pushed.blobs.items():
+        assert (await naru.admin.get(f"/v2/team/app/blobs/{digest}")).body == data
