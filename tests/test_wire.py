@@ -3,99 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+import struct
+from collections.abc import Sequence
 
 import pytest
 
 from tests import make
 from tests.asgi import basic
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
+from tests.wire import PING, Wire, wire
 
 SIGNED_IN = f"Authorization: {basic(ACCESS_KEY, SECRET_KEY)}"
 NO_UPLOAD = "/v2/team/wire/blobs/uploads/" + "0" * 32
 MANIFEST = f"Content-Type: {make.OCI_MANIFEST}"
-PING = "GET /healthz HTTP/1.1"
 MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One answer on the wire; status 0 when the connection ended without one."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def closes(self) -> bool:
-        return self.headers.get("connection", "").lower() == "close"
-
-
-class Wire:
-    """A connection that says exactly what it is told, and reads answer by answer."""
-
-    def __init__(self, port: int, *, timeout: float = 8) -> None:
-        self.port = port
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self._buffer = b""
-
-    def request(self, line: str, *headers: str, body: bytes = b"", host: str | None = "") -> None:
-        """``host`` is the value of Host; None leaves it out."""
-        first = [] if host is None else [f"Host: {host or f'127.0.0.1:{self.port}'}"]
-        head = "".join(f"{text}\r\n" for text in (line, *first, *headers))
-        self.socket.sendall(head.encode("latin-1") + b"\r\n" + body)
-
-    def flood(self, total: int, piece: bytes = b"x" * 65536) -> int:
-        """Send that many bytes without reading, as simple clients do; how many were taken."""
-        sent = 0
-        try:
-            while sent < total:
-                sent += self.socket.send(piece[: total - sent])
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        return sent
-
-    def _more(self) -> bool:
-        piece = self.socket.recv(65536)
-        self._buffer += piece
-        return bool(piece)
-
-    def reply(self, *, head: bool = False) -> Reply:
-        while b"\r\n\r\n" not in self._buffer:
-            if not self._more():
-                assert not self._buffer, self._buffer
-                return Reply(0, {}, b"")
-        top, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
-        status, *lines = top.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        length = 0 if head else int(headers.get("content-length", "0"))
-        while len(self._buffer) < length:
-            assert self._more(), "the answer ended short"
-        body, self._buffer = self._buffer[:length], self._buffer[length:]
-        return Reply(int(status.split()[1]), headers, body)
-
-    def ended(self) -> bool:
-        """Whether the server closed the connection, with nothing more said."""
-        try:
-            return not self._buffer and not self._more()
-        except ConnectionResetError:
-            return True
-
-    def still_works(self) -> bool:
-        self.request(PING)
-        return self.reply().body == b"ok\n"
-
-
-@contextmanager
-def wire(server: Server, **options: Any) -> Iterator[Wire]:
-    connection = Wire(server.port, **options)
-    try:
-        yield connection
-    finally:
-        connection.socket.close()
 
 
 # Framing: what could be read in two ways is refused, and nothing after it on the connection is believed.
@@ -364,3 +285,55 @@ def test_a_manifest_without_end_is_refused_while_it_comes(server: Server) -> Non
         connection.request(line, SIGNED_IN, MANIFEST, "Transfer-Encoding: chunked")
         connection.flood(6 * MIB // 65536 * 65545, b"10000\r\n" + b"x" * 65536 + b"\r\n")
         assert connection.reply().status == 413  # no end was sent
+
+
+# What the process is like after all that, and where its listeners end.
+
+
+def test_a_private_registry_and_a_forged_request(server: Server) -> None:
+    """On the public socket nothing that a client can say leads to a registry whose Public URI is off."""
+    made = server.naru("registry", "create", "hidden", "--private-only")
+    assert made.returncode == 0, made.stderr
+    inner = f"127.0.0.1:{server.private_port}"
+    rows: list[tuple[str, str | None, list[str]]] = [
+        ("/v2/hidden/app/tags/list", None, []),
+        ("/v2/hidden/app/tags/list", inner, []),
+        ("/v2/hidden/app/tags/list", None, ["X-Naru-Listener: private"]),
+        ("/v2/hidden/app/tags/list", None, [f"X-Forwarded-Host: {inner}", "X-Forwarded-For: 127.0.0.1"]),
+        (f"http://{inner}/v2/hidden/app/tags/list", None, []),
+        (f"http://{inner}/v2/hidden/app/tags/list", inner, []),
+    ]
+    for target, host, headers in rows:
+        with wire(server) as connection:
+            connection.request(f"GET {target} HTTP/1.1", SIGNED_IN, *headers, host=host or "")
+            answer = connection.reply()
+            assert (answer.status, b"private address" in answer.body) == (403, True), (target, host, headers)
+    private = Wire(server.private_port)
+    private.request("GET /v2/hidden/app/tags/list HTTP/1.1", SIGNED_IN)
+    assert private.reply().status == 200
+    private.socket.close()
+
+
+def test_clients_that_vanish(server: Server) -> None:
+    """A reset at any moment of a request leaves no error behind, and others are served."""
+    target = f"/v2/team/vanish/blobs/uploads/?digest={make.sha256(b'hello')}"
+    for body in (b"", b"h", b"hell"):
+        for line in (f"POST {target} HTTP/1.1", "PUT /v2/team/vanish/manifests/1 HTTP/1.1"):
+            connection = Wire(server.port)
+            connection.request(line, SIGNED_IN, MANIFEST, "Content-Length: 5", body=body)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.socket.close()
+    with wire(server) as connection:
+        assert connection.still_works()
+        connection.request(f"HEAD /v2/team/vanish/blobs/{make.sha256(b'hello')} HTTP/1.1", SIGNED_IN)
+        assert connection.reply(head=True).status == 404
+
+
+def test_the_log_shows_no_failure_of_ours(server: Server) -> None:
+    """After everything above: every refusal was a refusal."""
+    log = server.log.read_text()
+    for line in log.splitlines():
+        assert '"level": "error"' not in line, line
+        assert "Traceback" not in line, line
+    assert SECRET_KEY not in log
+    assert basic(ACCESS_KEY, SECRET_KEY)[6:] not in log

@@ -106,10 +106,10 @@ async def test_a_start_may_name_another_key_or_user(tmp_path: Path) -> None:
         await started(tmp_path / "data", clock, bootstrap_user="somebody-else")
 
 
-@pytest.mark.parametrize("name", ["", " ", "a" * 129, " a", "a ", "a\n", "a\0b", "a\u202eb", "\ud800"])
-async def test_names_of_users(naru: Naru, name: str) -> None:
-    with pytest.raises(NameInvalid):
-        await naru.core.accounts.create_user(name, None, [], service_admin=False)
+async def test_names_of_users(naru: Naru) -> None:
+    for name in ["", " ", "a" * 129, " a", "a ", "a\n", "a\0b", "a\u202eb", "\ud800"]:
+        with pytest.raises(NameInvalid):
+            await naru.core.accounts.create_user(name, None, [], service_admin=False)
     assert len(await naru.core.accounts.users()) == 1
 
 

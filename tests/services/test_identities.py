@@ -29,35 +29,35 @@ def at(client: Client, address: str) -> Client:
     return Client(client.door, client.authorization, address=address)
 
 
-Change = Callable[[Accounts, str], Awaitable[object]]
+Change = Callable[[Accounts, str, str], Awaitable[object]]
 
 CHANGES: dict[str, tuple[Change, int]] = {
-    # what happens to the key (its user is "somebody"), how a pull is answered then
-    "the key is disabled": (lambda accounts, key: accounts.enable_key(key, enabled=False), 401),
-    "the key is deleted": (lambda accounts, key: accounts.delete_key(key), 401),
-    "the key gets a new secret": (lambda accounts, key: accounts.regenerate_key(key), 401),
-    "the user is disabled": (lambda accounts, key: accounts.enable_user("somebody", enabled=False), 401),
-    "the user is deleted": (lambda accounts, key: accounts.delete_user("somebody"), 401),
-    "the role goes": (lambda accounts, key: accounts.set_roles("somebody", remove=[Role.SERVICE_VIEWER]), 404),
+    # what happens to the key and its user, how a pull is answered then
+    "the key is disabled": (lambda accounts, key, user: accounts.enable_key(key, enabled=False), 401),
+    "the key is deleted": (lambda accounts, key, user: accounts.delete_key(key), 401),
+    "the key gets a new secret": (lambda accounts, key, user: accounts.regenerate_key(key), 401),
+    "the user is disabled": (lambda accounts, key, user: accounts.enable_user(user, enabled=False), 401),
+    "the user is deleted": (lambda accounts, key, user: accounts.delete_user(user), 401),
+    "the role goes": (lambda accounts, key, user: accounts.set_roles(user, remove=[Role.SERVICE_VIEWER]), 404),
     "the role becomes another": (
-        lambda accounts, key: accounts.set_roles("somebody", add=[Role.IMAGE_UPLOADER], remove=[Role.SERVICE_VIEWER]),
+        lambda accounts, key, user: accounts.set_roles(user, add=[Role.IMAGE_UPLOADER], remove=[Role.SERVICE_VIEWER]),
         403,
     ),
 }
 
 
-@pytest.mark.parametrize(("change", "status"), CHANGES.values(), ids=CHANGES)
-async def test_a_change_counts_within_seconds(naru: Naru, change: Change, status: int) -> None:
+async def test_a_change_counts_within_seconds(naru: Naru) -> None:
     await make.image(naru.admin, "team/app", "1.0")
-    client = await naru.client("somebody", Role.SERVICE_VIEWER)
-    token = await naru.token(client, "repository:team/app:pull,push")
-    for who in (client, token):
-        assert (await who.get("/v2/team/app/manifests/1.0")).status == 200
-    await change(naru.core.accounts, key_of(client))
-    naru.clock.advance(SECONDS)
-    for who in (client, token):
-        assert (await who.get("/v2/team/app/manifests/1.0")).status == status
-        assert (await who.get("/v2/team/app/blobs/sha256:" + "0" * 64)).status == status
+    for what, (change, status) in CHANGES.items():
+        client = await naru.client(what, Role.SERVICE_VIEWER)
+        token = await naru.token(client, "repository:team/app:pull,push")
+        for who in (client, token):
+            assert (await who.get("/v2/team/app/manifests/1.0")).status == 200
+        await change(naru.core.accounts, key_of(client), what)
+        naru.clock.advance(SECONDS)
+        for who in (client, token):
+            assert (await who.get("/v2/team/app/manifests/1.0")).status == status, what
+            assert (await who.get("/v2/team/app/blobs/sha256:" + "0" * 64)).status == status, what
 
 
 async def test_what_comes_back_works_again(naru: Naru) -> None:

@@ -9,12 +9,10 @@ from tests import make
 from tests.conftest import Naru
 
 
-@pytest.mark.parametrize(
-    "name", ["", "A", "a/b", "a__b", "a--b", "-a", "a ", "a" * 256, "..", "_catalog", "a\0", "나루"]
-)
-async def test_names_that_no_registry_has(naru: Naru, name: str) -> None:
-    with pytest.raises(NameInvalid):
-        await naru.registry(name)
+async def test_names_that_no_registry_has(naru: Naru) -> None:
+    for name in ["", "A", "a/b", "a__b", "a--b", "-a", "a ", "a" * 256, "..", "_catalog", "a\0", "나루"]:
+        with pytest.raises(NameInvalid):
+            await naru.registry(name)
 
 
 async def test_one_of_a_name(naru: Naru) -> None:
