@@ -238,12 +238,22 @@ REFUSALS: Sequence[tuple[int, str, list[str]]] = [
 ]
 
 
+WRONG = f"sha256:{'0' * 64}"
+#: Refused after the body was read.
+READ: Sequence[tuple[int, str, list[str]]] = [
+    (400, f"POST /v2/team/wire/blobs/uploads/?digest={WRONG} HTTP/1.1", [SIGNED_IN]),
+    (400, "PUT /v2/team/wire/manifests/a HTTP/1.1", [SIGNED_IN, MANIFEST]),
+    (400, f"PUT /v2/team/wire/manifests/{WRONG} HTTP/1.1", [SIGNED_IN, MANIFEST]),
+    (400, "POST /service/token HTTP/1.1", ["Content-Type: application/x-www-form-urlencoded"]),
+]
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-@pytest.mark.parametrize(("status", "line", "headers"), REFUSALS)
+@pytest.mark.parametrize(("status", "line", "headers"), [*REFUSALS, *READ])
 def test_the_connection_goes_on_after_a_refusal(
     server: Server, status: int, line: str, headers: list[str], chunked: bool
 ) -> None:
-    """A small body is read off. A digest that is wrong, a form that is none: the same."""
+    """A small body is read off."""
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 5"
     with wire(server) as connection:
         for _ in range(3):
