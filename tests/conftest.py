@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from naru.app import Application, build
 from naru.core.permissions import Role
 from naru.services import secrets
+from naru.services.registries import RegistryChange, RegistryView
 from naru.settings import Settings
 from tests.asgi import Client
 from tests.server import Server, running
@@ -49,8 +50,23 @@ class Naru:
         self.metrics = Client(application.metrics)
 
     async def registry(self, name: str, *, public_uri: bool = True, anonymous_pull: bool = False) -> str:
-        await self.core.registries.create(name, public_uri=public_uri, anonymous_pull=anonymous_pull)
+        change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
+        await self.core.registries.create(await self.core.operator(), name, change)
         return name
+
+    async def registries(self) -> list[RegistryView]:
+        found, _total = await self.core.registries.list(await self.core.operator())
+        return found
+
+    async def change_registry(self, name: str, **values: object) -> None:
+        operator = await self.core.operator()
+        facts = await self.core.registries.by_name(operator, name)
+        await self.core.registries.change(operator, facts.id, RegistryChange.of(**values))
+
+    async def delete_registry(self, name: str, *, with_images: bool = False) -> None:
+        operator = await self.core.operator()
+        facts = await self.core.registries.by_name(operator, name)
+        await self.core.registries.delete(operator, facts.id, with_images=with_images)
 
     async def client(self, user: str, *roles: Role, service_admin: bool = False) -> Client:
         """A new user with these roles in the default project, signed in by a new access key."""

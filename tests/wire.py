@@ -45,7 +45,8 @@ class Wire:
         sent = 0
         try:
             while sent < total:
-                sent += self.socket.send(piece[: total - sent])
+                start = sent % len(piece)  # a send may take a part
+                sent += self.socket.send(piece[start : start + total - sent])
         except (BrokenPipeError, ConnectionResetError):
             pass
         return sent

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from naru.clock import SystemClock
+from naru.core.audit import OPERATOR
 from naru.core.errors import NaruError
+from naru.core.permissions import EVERYTHING, ProjectGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
@@ -30,8 +33,10 @@ from naru.settings import Settings
 from naru.storage.filesystem import filesystem_storage
 from naru.storage.memory import memory_storage
 from naru.web.addresses import Addresses
+from naru.web.api.services import ApiServices
 from naru.web.door import Door, Drain, Handle
 from naru.web.guard import Guard
+from naru.web.http import Receive, Scope, Send
 from naru.web.metrics import Metrics
 from naru.web.oci.door import Services
 from naru.web.site import Site
@@ -58,6 +63,11 @@ class Core:
 
     async def aclose(self) -> None:
         await self.database.aclose()
+
+    async def operator(self) -> ProjectGrant:
+        """Everything in the default project: for the command line, whose user owns the data folder anyway."""
+        project = await self.accounts.default_project()
+        return ProjectGrant(project, EVERYTHING, OPERATOR, service_admin=True)
 
     async def bootstrap(self) -> BootstrapResult:
         """What the first start makes; see ``Accounts.bootstrap``."""
@@ -94,7 +104,7 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
         area=area,
         blobs=blobs,
         accounts=Accounts(database=database, clock=clock),
-        registries=Registries(database=database, clock=clock),
+        registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
         collector=Collector(
             database=database,
             blobs=blobs,
@@ -155,7 +165,16 @@ class Application:
             store=core.blobs,
         )
         self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
-        site = Site(services=services, tokens=tokens, metrics=self._metrics, drain=self.drain, ready=self._ready)
+        self._api_services = ApiServices(guard=services.guard, addresses=addresses, registries=core.registries)
+        self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+        site = Site(
+            services=services,
+            tokens=tokens,
+            metrics=self._metrics,
+            drain=self.drain,
+            ready=self._ready,
+            api=self._call_api,
+        )
         self.public = self._door(site.handle, "public")
         self.private = self._door(site.handle, "private")
         self.metrics = self._door(site.metrics_only, "metrics")
@@ -169,6 +188,14 @@ class Application:
             access_log=self._access_log,
             body_timeout=self.core.settings.body_timeout_seconds,
         )
+
+    async def _call_api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The public API, made at its first request: its libraries take as long to load as all the rest."""
+        if self._api is None:
+            from naru.web.api.app import build_api  # noqa: PLC0415
+
+            self._api = build_api(self._api_services)
+        await self._api(scope, receive, send)
 
     async def _ready(self) -> None:
         await self._pull.ping()

@@ -28,7 +28,7 @@ async def test_a_first_start_makes_what_it_is_given_and_shows_nothing(tmp_path: 
     naru, made = await started(tmp_path / "data", TestClock(), registries=("b", "a"))
     try:
         assert made == BootstrapResult("admin", None, None)
-        assert [registry.facts.name for registry in await naru.core.registries.all()] == ["a", "b"]
+        assert [registry.facts.name for registry in await naru.registries()] == ["a", "b"]
         assert (await naru.admin.get("/v2/")).status == 200
         (user,) = await naru.core.accounts.users()
         assert (user.name, user.service_admin, user.enabled, user.roles) == ("admin", True, True, ("project-admin",))
@@ -60,14 +60,14 @@ async def test_a_start_changes_nothing_that_is_there(tmp_path: Path) -> None:
     clock = TestClock()
     naru, _made = await started(tmp_path / "data", clock)
     token = await naru.token(naru.admin, "repository:team/app:*")
-    await naru.core.registries.change("team", anonymous_pull=True)
-    before = (await naru.core.accounts.users(), await naru.core.accounts.keys(), await naru.core.registries.all())
+    await naru.change_registry("team", anonymous_pull=True)
+    before = (await naru.core.accounts.users(), await naru.core.accounts.keys(), await naru.registries())
     identity = await naru.core.accounts.installation_id()
     await stopped(naru)
     naru, made = await started(tmp_path / "data", clock)
     try:
         assert (made.password, made.key) == (None, None)
-        after = (await naru.core.accounts.users(), await naru.core.accounts.keys(), await naru.core.registries.all())
+        after = (await naru.core.accounts.users(), await naru.core.accounts.keys(), await naru.registries())
         assert [user.name for user in after[0]] == [user.name for user in before[0]]
         assert after[2] == before[2]
         assert await naru.core.accounts.installation_id() == identity

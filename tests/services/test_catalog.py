@@ -82,7 +82,7 @@ async def test_an_image_counts_as_long_as_it_holds_something(naru: Naru) -> None
         pushed = await make.image(naru.admin, "team/app", f"{round_number}")
         await make.manifest(naru.admin, "team/app", "again", pushed.manifest)
         assert await images() == ["team/app"]
-        assert [registry.image_count for registry in await naru.core.registries.all()] == [1]
+        assert [registry.image_count for registry in await naru.registries()] == [1]
         await naru.admin.delete(f"/v2/team/app/manifests/{pushed.digest}")
         assert await images() == []
-        assert [registry.image_count for registry in await naru.core.registries.all()] == [0]
+        assert [registry.image_count for registry in await naru.registries()] == [0]

@@ -197,7 +197,7 @@ async def test_a_deleted_registry_lets_its_blobs_go(naru: Naru) -> None:
     await naru.registry("gone")
     await make.image(naru.admin, "gone/app", "1")
     kept = await make.image(naru.admin, "team/app", "1")
-    await naru.core.registries.delete("gone", with_images=True)
+    await naru.delete_registry("gone", with_images=True)
     naru.clock.advance(GRACE + 1)
     await naru.core.collector.run()
     assert len(files(naru)) == len(kept.blobs)

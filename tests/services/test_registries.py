@@ -18,19 +18,19 @@ async def test_names_that_no_registry_has(naru: Naru) -> None:
 async def test_one_of_a_name(naru: Naru) -> None:
     with pytest.raises(Conflict, match="'team' already"):
         await naru.registry("team")
-    for unknown in (naru.core.registries.delete("none"), naru.core.registries.change("none", public_uri=False)):
+    for unknown in (naru.delete_registry("none"), naru.change_registry("none", public_uri=False)):
         with pytest.raises(NameUnknown, match="there is no registry 'none'"):
             await unknown
-    assert [registry.facts.name for registry in await naru.core.registries.all()] == ["team"]
+    assert [registry.facts.name for registry in await naru.registries()] == ["team"]
 
 
 async def test_a_registry_with_images_goes_only_with_them(naru: Naru) -> None:
     pushed = await make.image(naru.admin, "team/app", "1.0")
     await make.image(naru.admin, "team/app", "2.0", seed="other")
     with pytest.raises(Conflict, match="holds 1 image"):
-        await naru.core.registries.delete("team")
+        await naru.delete_registry("team")
     assert (await naru.admin.get("/v2/team/app/manifests/1.0")).body == pushed.manifest
-    await naru.core.registries.delete("team", with_images=True)
+    await naru.delete_registry("team", with_images=True)
     naru.clock.advance(3)
     for path in ("manifests/1.0", f"blobs/{next(iter(pushed.blobs))}", "tags/list"):
         answer = await naru.admin.get(f"/v2/team/app/{path}")
@@ -40,7 +40,7 @@ async def test_a_registry_with_images_goes_only_with_them(naru: Naru) -> None:
 
 async def test_the_next_registry_of_the_name_is_empty(naru: Naru) -> None:
     pushed = await make.image(naru.admin, "team/app", "1.0")
-    await naru.core.registries.delete("team", with_images=True)
+    await naru.delete_registry("team", with_images=True)
     await naru.registry("team")
     naru.clock.advance(3)
     for reference in ("1.0", pushed.digest):
@@ -58,7 +58,7 @@ async def test_what_only_the_deleted_registry_held_is_collected(naru: Naru) -> N
     await make.image(naru.admin, "other/app", "1.0")
     await make.image(naru.admin, "team/app", "1.0")
     kept = {blob.key async for blob in naru.core.blobs.list()}
-    await naru.core.registries.delete("team", with_images=True)
+    await naru.delete_registry("team", with_images=True)
     await naru.core.collector.run()
     left = {blob.key async for blob in naru.core.blobs.list()}
     assert len(kept) - len(left) == 3  # the config and two layers of the image
@@ -69,7 +69,7 @@ async def test_a_push_into_a_registry_that_is_deleted_meanwhile(naru: Naru) -> N
     await naru.registry("brief")
     location = (await naru.admin.post("/v2/brief/app/blobs/uploads/")).headers["location"]
     await naru.admin.patch(location, b"data")
-    await naru.core.registries.delete("brief")  # the guard's facts are up to two seconds old
+    await naru.delete_registry("brief")  # the guard's facts are up to two seconds old
     answer = await naru.admin.put(f"{location}?digest={make.sha256(b'data')}")
     assert answer.status == 404
     at_once = await naru.admin.post(f"/v2/brief/app/blobs/uploads/?digest={make.sha256(b'data')}", b"data")
@@ -87,7 +87,7 @@ async def test_a_change_counts_within_seconds(naru: Naru) -> None:
         ({"public_uri": False}, 401, 403),
         ({"anonymous_pull": False, "public_uri": True}, 401, 200),
     ]:
-        await naru.core.registries.change("team", **change)
+        await naru.change_registry("team", **change)
         naru.clock.advance(3)
         assert (await naru.anonymous.get("/v2/team/app/manifests/1.0")).status == nobody
         assert (await naru.admin.get("/v2/team/app/manifests/1.0")).status == admin

@@ -248,7 +248,7 @@ async def test_a_registry_made_again_under_its_name_is_another_one(naru: Naru) -
     token = await naru.token(naru.admin, "repository:again/app:*")
     upload = (await token.post("/v2/again/app/blobs/uploads/")).headers["location"]
     assert (await token.get("/v2/again/app/manifests/1.0")).status == 200
-    await naru.core.registries.delete("again", with_images=True)
+    await naru.delete_registry("again", with_images=True)
     await naru.registry("again")
     naru.clock.advance(3)
     await make.image(naru.admin, "again/app", "1.0")

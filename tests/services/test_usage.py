@@ -12,7 +12,7 @@ from tests.conftest import Naru
 
 
 async def used(naru: Naru, registry: str = "team") -> int:
-    found = {one.facts.name: one.facts.id for one in await naru.core.registries.all()}
+    found = {one.facts.name: one.facts.id for one in await naru.registries()}
     return await naru.core.database.read(lambda tx: usage.used(tx, found[registry]))
 
 

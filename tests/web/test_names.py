@@ -45,7 +45,7 @@ WORDS = [
 @pytest.mark.parametrize("repository", WORDS)
 async def test_a_repository_may_hold_the_words_of_the_api(shared: Naru, repository: str) -> None:
     registry = repository.partition("/")[0]
-    if registry not in {one.facts.name for one in await shared.core.registries.all()}:
+    if registry not in {one.facts.name for one in await shared.registries()}:
         await shared.registry(registry)
     pushed = await make.image(shared.admin, repository, "1.0")
     answer = await shared.admin.get(f"/v2/{repository}/manifests/1.0")

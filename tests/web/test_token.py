@@ -272,6 +272,6 @@ async def test_tokens_of_nobody(naru: Naru) -> None:
     assert await _may(token, "team/app") == ""
     assert (await token.get("/v2/_catalog")).status == 401
     assert (await token.get("/v2/")).status == 200
-    await naru.core.registries.change("open", anonymous_pull=False)
+    await naru.change_registry("open", anonymous_pull=False)
     naru.clock.advance(3)
     assert await _may(token, "open/app") == ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from naru.app import Core
 from naru.cli.base import moment, run, table
+from naru.services.registries import RegistryChange, RegistryView
 
 
 @click.group()
@@ -18,7 +20,12 @@ def registry() -> None:
 @click.option("--private-only", is_flag=True, help="Switch the Public URI off: only the private listener answers.")
 def registry_create(name: str, anonymous_pull: bool, private_only: bool) -> None:
     """Make a registry. Images are then pushed to {host}/NAME/{image}:{tag}."""
-    run(lambda core: core.registries.create(name, public_uri=not private_only, anonymous_pull=anonymous_pull))
+    change = RegistryChange.of(public_uri=not private_only, anonymous_pull=anonymous_pull)
+
+    async def work(core: Core) -> None:
+        await core.registries.create(await core.operator(), name, change)
+
+    run(work)
     click.echo(f"registry '{name}' was made", err=True)
 
 
@@ -26,12 +33,18 @@ def registry_create(name: str, anonymous_pull: bool, private_only: bool) -> None
 @click.option("--json", "as_json", is_flag=True)
 def registry_list(as_json: bool) -> None:
     """List the registries."""
-    found = run(lambda core: core.registries.all())
+
+    async def work(core: Core) -> list[RegistryView]:
+        found, _total = await core.registries.list(await core.operator())
+        return found
+
+    found = run(work)
     table(
         [
             {
                 "name": one.facts.name,
                 "images": one.image_count,
+                "bytes": one.used_bytes,
                 "public_uri": one.facts.public_uri,
                 "anonymous_pull": one.facts.anonymous_pull,
                 "created": moment(one.created_at),
@@ -48,7 +61,14 @@ def registry_list(as_json: bool) -> None:
 @click.option("--anonymous-pull/--no-anonymous-pull", default=None, help="Whether anybody may pull.")
 def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None) -> None:
     """Change a registry."""
-    run(lambda core: core.registries.change(name, public_uri=public_uri, anonymous_pull=anonymous_pull))
+    change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
+
+    async def work(core: Core) -> None:
+        operator = await core.operator()
+        facts = await core.registries.by_name(operator, name)
+        await core.registries.change(operator, facts.id, change)
+
+    run(work)
 
 
 @registry.command("delete")
@@ -56,4 +76,10 @@ def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None
 @click.option("--with-images", is_flag=True, help="Although it holds images.")
 def registry_delete(name: str, with_images: bool) -> None:
     """Delete a registry."""
-    run(lambda core: core.registries.delete(name, with_images=with_images))
+
+    async def work(core: Core) -> None:
+        operator = await core.operator()
+        facts = await core.registries.by_name(operator, name)
+        await core.registries.delete(operator, facts.id, with_images=with_images)
+
+    run(work)

@@ -151,6 +151,16 @@ class Unavailable(NaruError):
     code, status = "UNKNOWN", 503
 
 
+class NotAvailable(NaruError):
+    """A published operation that this version does not have yet."""
+
+    code, status = "UNSUPPORTED", 501
+
+
+class LimitExceeded(Denied):
+    """A limit or quota of the project or registry is reached; the message says the limit and the usage."""
+
+
 class Conflict(NaruError):
     """A name that is to be made exists already, or the thing is not empty."""
 

@@ -17,6 +17,8 @@ class Project:
     id: int
     name: str
     appkey: str
+    host_label: str | None = None
+    region: str = "kr1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class AccessKey:
 
 
 def default_project(tx: Connection) -> Project | None:
-    row = tx.execute(select(projects.c.id, projects.c.name, projects.c.appkey).where(projects.c.is_default)).first()
+    c = projects.c
+    row = tx.execute(select(c.id, c.name, c.appkey, c.host_label, c.region).where(c.is_default)).first()
     return None if row is None else Project(*row)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from naru.core.errors import Unavailable
-from naru.core.permissions import RegistryFacts
+from naru.core.permissions import ProjectFacts, RegistryFacts
 from naru.db.engine import translate
 
 #: Lists of at most this many rows are read in the event loop.
@@ -104,6 +104,7 @@ BLOB_HOLDERS = """
     WHERE b.digest = ? AND NOT b.damaged AND reg.project_id = ? LIMIT 100
 """
 STORED_BLOB = "SELECT id, size, storage_key, damaged FROM blobs WHERE digest = ?"
+PROJECT_BY_APPKEY = "SELECT id, name, appkey, host_label, region FROM projects WHERE appkey = ?"
 REGISTRY = """
     SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries WHERE project_id = ? AND name = ?
 """
@@ -183,6 +184,10 @@ class PullQueries:
         if row is None:
             raise Unavailable("the database has no default project: start the server once to make it")
         return int(row[0])
+
+    async def project_by_appkey(self, appkey: str) -> ProjectFacts | None:
+        row = self._one(PROJECT_BY_APPKEY, (appkey,))
+        return None if row is None else ProjectFacts(*row)
 
     async def registry(self, project_id: int, name: str) -> RegistryFacts | None:
         row = self._one(REGISTRY, (project_id, name))

@@ -2,78 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 
 from naru.core.permissions import RegistryFacts
 from naru.db.engine import inserted_id
-from naru.db.schema import artifact_blobs, artifacts, blob_links, images, link_reviews, registries, tags
+from naru.db.schema import (
+    allowed_cves,
+    artifact_blobs,
+    artifacts,
+    awaited_blobs,
+    blob_links,
+    images,
+    link_reviews,
+    registries,
+    tags,
+    usage_deltas,
+)
+
+#: What lists may be sorted by.
+SORTS: dict[str, ColumnElement[object]] = {
+    "name": registries.c.name,
+    "creation_time": registries.c.created_at,
+    "update_time": registries.c.updated_at,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
     facts: RegistryFacts
     created_at: int
+    updated_at: int
     image_count: int  # images that hold artifacts
+    description: str
+    auto_scan: bool
+    prevent_vul: bool
+    severity: str | None
+    reuse_sys_cve_allowlist: bool
+    content_trust_cosign: bool
+    limit_storage: int | None  # bytes
+    used_bytes: int
 
 
 def add_registry(
     tx: Connection, project_id: int, name: str, *, kind: str, public_uri: bool, anonymous_pull: bool, now: int
 ) -> int:
-    made = tx.execute(
-        insert(registries).values(
-            project_id=project_id,
-            name=name,
-            kind=kind,
-            public_uri=public_uri,
-            anonymous_pull=anonymous_pull,
-            created_at=now,
-            updated_at=now,
+    return inserted_id(
+        tx.execute(
+            insert(registries).values(
+                project_id=project_id,
+                name=name,
+                kind=kind,
+                public_uri=public_uri,
+                anonymous_pull=anonymous_pull,
+                created_at=now,
+                updated_at=now,
+            )
         )
     )
-    return inserted_id(made)
+
+
+def _all(project_id: int) -> Select[tuple[object, ...]]:
+    count = select(func.count()).where(images.c.registry_id == registries.c.id, images.c.artifact_count > 0)
+    deltas = select(func.coalesce(func.sum(usage_deltas.c.bytes), 0)).where(
+        usage_deltas.c.registry_id == registries.c.id
+    )
+    c = registries.c
+    return select(
+        c.id,
+        c.project_id,
+        c.name,
+        c.kind,
+        c.public_uri,
+        c.anonymous_pull,
+        c.created_at,
+        c.updated_at,
+        count.scalar_subquery(),
+        c.description,
+        c.auto_scan,
+        c.prevent_vul,
+        c.severity,
+        c.reuse_sys_cve_allowlist,
+        c.content_trust_cosign,
+        c.limit_storage,
+        c.used_bytes + deltas.scalar_subquery(),
+    ).where(c.project_id == project_id)
+
+
+def _registry(row: Sequence[object]) -> Registry:
+    return Registry(RegistryFacts(*row[:6]), *row[6:])  # type: ignore[arg-type]
 
 
 def find_registry(tx: Connection, project_id: int, name: str) -> Registry | None:
-    return next(iter(_registries(tx, project_id, name)), None)
+    row = tx.execute(_all(project_id).where(registries.c.name == name)).first()
+    return None if row is None else _registry(row)
 
 
-def list_registries(tx: Connection, project_id: int) -> list[Registry]:
-    return _registries(tx, project_id, None)
+def registry_by_id(tx: Connection, project_id: int, registry_id: int) -> Registry | None:
+    """The registry, if it is one of this project."""
+    row = tx.execute(_all(project_id).where(registries.c.id == registry_id)).first()
+    return None if row is None else _registry(row)
 
 
-def _registries(tx: Connection, project_id: int, name: str | None) -> list[Registry]:
-    count = (
-        select(func.count())
-        .where(images.c.registry_id == registries.c.id, images.c.artifact_count > 0)
-        .scalar_subquery()
-    )
-    c = registries.c
-    asked = select(c.id, c.project_id, c.name, c.kind, c.public_uri, c.anonymous_pull, c.created_at, count).where(
-        c.project_id == project_id
-    )
-    asked = asked.order_by(c.name) if name is None else asked.where(c.name == name)
-    return [
-        Registry(RegistryFacts(*row[:4], bool(row[4]), bool(row[5])), int(row[6]), int(row[7]))
-        for row in tx.execute(asked)
-    ]
+def list_registries(
+    tx: Connection, project_id: int, keyword: str | None, sort: str, *, descending: bool, offset: int, limit: int
+) -> list[Registry]:
+    """A page. ``sort`` is a key of ``SORTS``. A project has few registries, so an offset does no harm here."""
+    column = SORTS[sort]
+    asked = _all(project_id).order_by(column.desc() if descending else column.asc(), registries.c.id)
+    if keyword:
+        asked = asked.where(registries.c.name.contains(keyword, autoescape=True))
+    return [_registry(row) for row in tx.execute(asked.offset(offset).limit(limit))]
 
 
-def change_registry(
-    tx: Connection, registry_id: int, *, public_uri: bool | None, anonymous_pull: bool | None, now: int
-) -> None:
-    values: dict[str, bool | int] = {"updated_at": now}
-    if public_uri is not None:
-        values["public_uri"] = public_uri
-    if anonymous_pull is not None:
-        values["anonymous_pull"] = anonymous_pull
-    tx.execute(update(registries).where(registries.c.id == registry_id).values(**values))
+def count_registries(tx: Connection, project_id: int, keyword: str | None = None) -> int:
+    asked = select(func.count()).select_from(registries).where(registries.c.project_id == project_id)
+    if keyword:
+        asked = asked.where(registries.c.name.contains(keyword, autoescape=True))
+    return int(tx.execute(asked).scalar_one())
+
+
+def change_registry(tx: Connection, registry_id: int, values: dict[str, object], now: int) -> None:
+    """``values`` are columns that a caller may set."""
+    tx.execute(update(registries).where(registries.c.id == registry_id).values(**values, updated_at=now))
+
+
+def allowed(tx: Connection, registry_id: int) -> list[str]:
+    asked = select(allowed_cves.c.cve_id).where(allowed_cves.c.registry_id == registry_id)
+    return list(tx.execute(asked.order_by(allowed_cves.c.cve_id)).scalars())
+
+
+def set_allowed(tx: Connection, registry_id: int, cves: Sequence[str]) -> None:
+    tx.execute(delete(allowed_cves).where(allowed_cves.c.registry_id == registry_id))
+    rows = [{"registry_id": registry_id, "cve_id": cve} for cve in sorted(set(cves))]
+    if rows:
+        tx.execute(insert(allowed_cves), rows)
 
 
 def remove_registry(tx: Connection, registry_id: int) -> None:
     """Delete the registry and all in it. Call ``blobs.review_blobs_of_registry`` before."""
     held = select(images.c.id).where(images.c.registry_id == registry_id).scalar_subquery()
-    for table in (artifact_blobs, tags, artifacts, link_reviews, blob_links):
+    for table in (artifact_blobs, awaited_blobs, tags, artifacts, link_reviews, blob_links):
         tx.execute(delete(table).where(table.c.image_id.in_(held)))
     tx.execute(delete(registries).where(registries.c.id == registry_id))

@@ -9,7 +9,7 @@ from typing import Any
 
 from naru.core.errors import Conflict, NameInvalid, NameUnknown
 from naru.core.names import registry_name
-from naru.core.permissions import Role
+from naru.core.permissions import ProjectFacts, Role
 from naru.core.ports import Clock
 from naru.db import accounts as rows
 from naru.db import registries as registry_rows
@@ -108,6 +108,13 @@ class Accounts:
             return shown_password, None
 
         return await self._database.write(make)
+
+    async def default_project(self) -> ProjectFacts:
+        """``NameUnknown`` before the first start."""
+        found = await self._database.read(rows.default_project)
+        if found is None:
+            raise NameUnknown("there is no project yet: start the server once, it makes the default project")
+        return ProjectFacts(found.id, found.name, found.appkey, found.host_label, found.region)
 
     async def installation_id(self) -> str:
         found = await self._database.read(lambda tx: rows.installation_value(tx, "id"))

@@ -2,77 +2,242 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from naru.core.errors import Conflict, NameUnknown
+from naru.core.audit import Action
+from naru.core.errors import BadRequest, Conflict, LimitExceeded, NameUnknown, NotAvailable
 from naru.core.names import registry_name
+from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
+from naru.db import audit
 from naru.db import registries as rows
-from naru.db.accounts import default_project
 from naru.db.blobs import review_blobs_of_registry
 from naru.db.engine import Database
 from naru.db.registries import Registry
 
+SEVERITIES = ("none", "low", "medium", "high", "critical")
+_CVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,63}", re.ASCII)
+MAX_CVES = 1000
+
+#: Key of the published ``metadata`` -> column. Values are the strings "true" and "false".
+_SWITCHES = {
+    "auto_scan": "auto_scan",
+    "prevent_vul": "prevent_vul",
+    "reuse_sys_cve_allowlist": "reuse_sys_cve_allowlist",
+    "enable_content_trust_cosign": "content_trust_cosign",
+    "public_uri": "public_uri",
+    "anonymous_pull": "anonymous_pull",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryChange:
+    """What to set; what is not in ``values`` stays. ``values`` maps columns to values."""
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    cves: Sequence[str] | None = None
+
+    @classmethod
+    def of_metadata(cls, metadata: Mapping[str, str], cves: Sequence[str] | None = None) -> RegistryChange:
+        """From the published form, where every value is a string. ``BadRequest`` for a key or value that is none."""
+        values: dict[str, object] = {}
+        for key, text in metadata.items():
+            if key == "severity":
+                if text not in SEVERITIES:
+                    raise BadRequest(f"metadata.severity is one of {', '.join(SEVERITIES)}, not {ascii(text)[:40]}")
+                values["severity"] = text
+            elif key in _SWITCHES:
+                if text not in {"true", "false"}:
+                    raise BadRequest(f"metadata.{key} is 'true' or 'false', not {ascii(text)[:40]}")
+                values[_SWITCHES[key]] = text == "true"
+            else:
+                known = ", ".join([*_SWITCHES, "severity"])
+                raise BadRequest(f"metadata has no key {ascii(key)[:60]}; it has {known}")
+        for cve in cves or ():
+            if not _CVE.fullmatch(cve):
+                raise BadRequest(f"{ascii(cve)[:70]} is no CVE id, such as CVE-2024-12345")
+        if cves is not None and len(cves) > MAX_CVES:
+            raise BadRequest(f"an allowlist holds at most {MAX_CVES} CVEs, {len(cves)} were given")
+        return cls(values, cves)
+
+    @classmethod
+    def of(cls, **values: object) -> RegistryChange:
+        """From columns and values; those that are None stay."""
+        return cls({name: value for name, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryView:
+    """A registry as doors show it."""
+
+    registry: Registry
+    allowed_cves: list[str]
+
+    @property
+    def facts(self) -> RegistryFacts:
+        return self.registry.facts
+
+    @property
+    def created_at(self) -> int:
+        return self.registry.created_at
+
+    @property
+    def updated_at(self) -> int:
+        return self.registry.updated_at
+
+    @property
+    def image_count(self) -> int:
+        return self.registry.image_count
+
+    @property
+    def used_bytes(self) -> int:
+        return self.registry.used_bytes
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The published form: strings."""
+        one = self.registry
+        switches = {
+            "auto_scan": one.auto_scan,
+            "prevent_vul": one.prevent_vul,
+            "reuse_sys_cve_allowlist": one.reuse_sys_cve_allowlist,
+            "enable_content_trust_cosign": one.content_trust_cosign,
+            "public_uri": one.facts.public_uri,
+            "anonymous_pull": one.facts.anonymous_pull,
+        }
+        shown = {key: "true" if value else "false" for key, value in switches.items()}
+        return shown | ({"severity": one.severity} if one.severity else {})
+
 
 class Registries:
-    """Works in the default project. The caller has checked who is asking (the command line: the operator)."""
-
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, limit_per_project: int) -> None:
         self._database = database
         self._clock = clock
+        self._limit = limit_per_project
 
-    async def create(self, name: str, *, public_uri: bool = True, anonymous_pull: bool = False) -> None:
-        """``NameInvalid``; ``Conflict`` when the name is taken."""
+    async def create(self, grant: ProjectGrant, name: str, change: RegistryChange | None = None) -> None:
+        """``NameInvalid``; ``Conflict`` when the name is taken; ``LimitExceeded``."""
+        grant.require(Permission.MANAGE)
         name = registry_name(name)
+        change = change or RegistryChange()
         now = self._clock.now()
+        project_id = grant.project.id
 
         def add(tx: Any) -> None:
-            project_id = _project(tx)
             if rows.find_registry(tx, project_id, name) is not None:
                 raise Conflict(f"there is a registry '{name}' already; choose another name")
-            rows.add_registry(
-                tx, project_id, name, kind="normal", public_uri=public_uri, anonymous_pull=anonymous_pull, now=now
+            used = rows.count_registries(tx, project_id)
+            if used >= self._limit:
+                raise LimitExceeded(
+                    f"project '{grant.project.name}' has {used} registries, its limit is {self._limit}; delete one, or "
+                    "have the limit raised"
+                )
+            made = rows.add_registry(
+                tx, project_id, name, kind="normal", public_uri=True, anonymous_pull=False, now=now
             )
+            if change.values:
+                rows.change_registry(tx, made, dict(change.values), now)
+            if change.cves is not None:
+                rows.set_allowed(tx, made, change.cves)
+            audit.record(tx, project_id, now, Action.REGISTRY_CREATE, grant.actor, name, change.values)
 
         await self._database.write(add)
 
-    async def all(self) -> list[Registry]:
-        return await self._database.read(lambda tx: rows.list_registries(tx, _project(tx)))
+    async def list(
+        self,
+        grant: ProjectGrant,
+        keyword: str | None = None,
+        sort: str | None = None,
+        offset: int = 0,
+        limit: int = 1000,
+    ) -> tuple[list[RegistryView], int]:
+        """A page and the total. ``sort`` is a field, ``-`` before it for descending; ``BadRequest`` for another."""
+        grant.require(Permission.VIEW)
+        key = (sort or "name").removeprefix("-")
+        if key not in rows.SORTS:
+            raise BadRequest(f"registries can be sorted by {', '.join(rows.SORTS)}, not by {ascii(key)[:40]}")
+        descending = (sort or "").startswith("-")
 
-    async def change(self, name: str, *, public_uri: bool | None = None, anonymous_pull: bool | None = None) -> None:
+        def read(tx: Any) -> tuple[list[RegistryView], int]:
+            found = rows.list_registries(
+                tx, grant.project.id, keyword, key, descending=descending, offset=offset, limit=limit
+            )
+            views = [RegistryView(one, rows.allowed(tx, one.facts.id)) for one in found]
+            return views, rows.count_registries(tx, grant.project.id, keyword)
+
+        return await self._database.read(read)
+
+    async def view(self, grant: ProjectGrant, registry_id: int) -> RegistryView:
+        grant.require(Permission.VIEW)
+
+        def read(tx: Any) -> RegistryView:
+            found = rows.registry_by_id(tx, grant.project.id, registry_id)
+            if found is None:
+                raise _unknown(str(registry_id))
+            return RegistryView(found, rows.allowed(tx, registry_id))
+
+        return await self._database.read(read)
+
+    async def by_id(self, grant: ProjectGrant, registry_id: int) -> RegistryFacts:
+        return (await self.view(grant, registry_id)).facts
+
+    async def by_name(self, grant: ProjectGrant, name: str) -> RegistryFacts:
+        grant.require(Permission.VIEW)
+        found = await self._database.read(lambda tx: rows.find_registry(tx, grant.project.id, name))
+        if found is None:
+            raise _unknown(name)
+        return found.facts
+
+    async def change(self, grant: ProjectGrant, registry_id: int, change: RegistryChange) -> None:
+        grant.require(Permission.MANAGE)
         now = self._clock.now()
 
-        def change(tx: Any) -> None:
-            found = _find(tx, name)
-            rows.change_registry(tx, found.facts.id, public_uri=public_uri, anonymous_pull=anonymous_pull, now=now)
+        def apply(tx: Any) -> None:
+            found = rows.registry_by_id(tx, grant.project.id, registry_id)
+            if found is None:
+                raise _unknown(str(registry_id))
+            rows.change_registry(tx, registry_id, dict(change.values), now)
+            name = found.facts.name
+            if change.values:
+                audit.record(tx, grant.project.id, now, Action.REGISTRY_UPDATE, grant.actor, name, change.values)
+            if change.cves is not None:
+                rows.set_allowed(tx, registry_id, change.cves)
+                detail = {"items": list(change.cves)}
+                audit.record(tx, grant.project.id, now, Action.CVE_ALLOWLIST_UPDATE, grant.actor, name, detail)
 
-        await self._database.write(change)
+        await self._database.write(apply)
 
-    async def delete(self, name: str, *, with_images: bool = False) -> None:
+    async def delete(self, grant: ProjectGrant, registry_id: int, *, with_images: bool = False) -> None:
         """``Conflict`` while it holds images, unless ``with_images``; their blobs go to the collector."""
+        grant.require(Permission.MANAGE)
+        now = self._clock.now()
 
         def remove(tx: Any) -> None:
-            found = _find(tx, name)
+            found = rows.registry_by_id(tx, grant.project.id, registry_id)
+            if found is None:
+                raise _unknown(str(registry_id))
+            name = found.facts.name
             if found.image_count and not with_images:
                 raise Conflict(
                     f"registry '{name}' holds {found.image_count} image(s); delete them first, or delete with all "
                     "images"
                 )
-            review_blobs_of_registry(tx, found.facts.id)
-            rows.remove_registry(tx, found.facts.id)
+            review_blobs_of_registry(tx, registry_id)
+            rows.remove_registry(tx, registry_id)
+            detail = {"images": found.image_count, "bytes": found.used_bytes}
+            audit.record(tx, grant.project.id, now, Action.REGISTRY_DELETE, grant.actor, name, detail)
 
         await self._database.write(remove)
 
 
-def _project(tx: Any) -> int:
-    project = default_project(tx)
-    if project is None:
-        raise NameUnknown("there is no project yet: start the server once, it makes the default project")
-    return project.id
+def refuse_cache(registry_id: int) -> None:
+    """Image caches come later; ``NotAvailable`` for a registry that would serve one."""
+    if registry_id:
+        raise NotAvailable("image caches are not available yet: create a normal registry (registry_id 0)")
 
 
-def _find(tx: Any, name: str) -> Registry:
-    found = rows.find_registry(tx, _project(tx), name)
-    if found is None:
-        raise NameUnknown(f"there is no registry '{name}'; see `naru registry list`")
-    return found
+def _unknown(name: str) -> NameUnknown:
+    return NameUnknown(f"there is no registry {ascii(name)[:80]} in this project")

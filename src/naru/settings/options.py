@@ -142,6 +142,18 @@ class Settings(BaseSettings):
         _LIMITS, 1000, "Unfinished uploads that one user may have at once.", ge=1, le=1_000_000
     )
 
+    limit_registries: int = _option(
+        _LIMITS, 30, "Registries of a project that has no limit of its own.", ge=0, le=100_000
+    )
+    limit_images: int = _option(
+        _LIMITS, 10_000, "Images of a registry, where the project has no limit of its own.", ge=0, le=10_000_000
+    )
+    limit_artifacts: int = _option(
+        _LIMITS, 10_000, "Artifacts of an image, where the project has no limit of its own.", ge=0, le=100_000_000
+    )
+    limit_tags: int = _option(
+        _LIMITS, 1000, "Tags of an artifact, where the project has no limit of its own.", ge=0, le=1_000_000
+    )
     allow_sparse_manifests: bool = _option(
         _LIMITS,
         False,

@@ -65,6 +65,11 @@ class Addresses:
             host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
         return f"{scheme}://{host}"
 
+    def host(self, request: Request, listener: str) -> str:
+        """Host under which clients reach a listener: of the configured external URL, else the one of this request."""
+        configured = self._external[listener]
+        return (configured or self.base_url(request)).partition("://")[2]
+
     def service(self, request: Request) -> str:
         """The name of this registry in the token protocol: its host."""
         return self.base_url(request).partition("://")[2]

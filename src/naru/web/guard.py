@@ -13,9 +13,9 @@ import contextlib
 from dataclasses import dataclass
 
 from naru.core.audit import Actor
-from naru.core.errors import Denied, NameInvalid, NameUnknown, Unauthorized
+from naru.core.errors import Denied, NameInvalid, NameUnknown, NotFound, Unauthorized
 from naru.core.names import RepositoryName
-from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, RegistryFacts
+from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
 from naru.db.pull import PullQueries
 from naru.services.identities import Identities, Standing
@@ -208,6 +208,40 @@ class Guard:
         if self._project is None:
             self._project = await self._pull.default_project()
         return self._project
+
+    async def project_grant(self, request: Request, appkey: str) -> ProjectGrant:
+        """Proof of what the caller of the public API may do in the project with that appkey.
+
+        ``Unauthorized`` without a good key. A project that does not exist and one in which the caller has no role are
+        answered alike.
+        """
+        standing = await self._api_caller(request)
+        request.actor = standing.user_name
+        project = await self._pull.project_by_appkey(appkey)
+        permissions = standing.permissions(project.id) if project else NOTHING
+        if project is None or not permissions:
+            raise NotFound("there is no project with this appkey in which you have a role")
+        actor = Actor(
+            standing.user_name,
+            standing.user_id,
+            standing.access_key,
+            self._addresses.client(request),
+            request.request_id,
+        )
+        return ProjectGrant(project, permissions, actor, standing.service_admin)
+
+    async def _api_caller(self, request: Request) -> Standing:
+        """By ``X-TC-AUTHENTICATION-ID`` and ``-SECRET`` (NCR API guide, "Authentication")."""
+        access_key = request.header(b"x-tc-authentication-id")
+        secret = request.header(b"x-tc-authentication-secret")
+        if access_key is None or secret is None:
+            raise Unauthorized(
+                "sign in: send an access key in the headers X-TC-AUTHENTICATION-ID and X-TC-AUTHENTICATION-SECRET"
+            )
+        standing = await self._identities.sign_in(access_key, secret, self._addresses.client(request))
+        if standing is None:
+            raise Unauthorized("the access key ID or its secret is wrong, or the key is disabled")
+        return standing
 
     async def registry(self, name: str) -> RegistryFacts | None:
         """Facts of the registry, at most two seconds old. That there is none is never remembered."""

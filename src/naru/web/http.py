@@ -78,6 +78,12 @@ class Request:
         self.stalled = False  # the server still waits for the rest of the body, and cannot be told to stop
 
     @property
+    def raw_path(self) -> str:
+        """The path as it was sent; what is not ASCII is escaped."""
+        raw: bytes = self.scope.get("raw_path") or self.path.encode("utf-8", "surrogatepass")
+        return raw.decode("ascii", "backslashreplace")
+
+    @property
     def address(self) -> str:
         """The peer's IP address; behind a trusted proxy, the one it named."""
         client = self.scope.get("client")
@@ -241,6 +247,28 @@ class Request:
         send = self._send
         await send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
         await send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False})
+
+    async def forward(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], path: str, limit: int) -> None:
+        """Let another ASGI application answer, at ``path``; it gets at most ``limit`` bytes of body."""
+        body = await self.read(limit, lambda: BadRequest(f"the body is larger than {limit} bytes"))
+        sent = False
+
+        async def receive() -> Message:
+            nonlocal sent
+            if sent:  # asked again only to learn of a client that goes away
+                await asyncio.Event().wait()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                message["headers"] = self._tagged(message.get("headers", ()))
+            else:
+                self.sent_bytes += len(message.get("body", b""))
+            await self._send(message)
+
+        await app({**self.scope, "path": path, "naru.request": self}, receive, send)
 
     def _tagged(self, headers: Iterable[Header]) -> list[Header]:
         return [*headers, (b"x-request-id", self.request_id.encode())]

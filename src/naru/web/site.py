@@ -9,14 +9,16 @@ from naru.core.errors import Denied, NaruError, NotFound, Unauthorized
 from naru.services.tokens import Tokens
 from naru.web import metrics as metrics_module
 from naru.web.addresses import TOKEN_PATH
+from naru.web.api.paths import canonical
 from naru.web.door import Drain
-from naru.web.http import Header, Request
+from naru.web.http import Header, Receive, Request, Scope, Send
 from naru.web.metrics import Metrics
 from naru.web.oci import door as oci
 from naru.web.oci import token
 from naru.web.oci.door import Services
 
 READY_SECONDS = 5.0
+MAX_API_BODY = 1024 * 1024
 
 
 class Site:
@@ -30,12 +32,14 @@ class Site:
         metrics: Metrics,
         drain: Drain,
         ready: Callable[[], Awaitable[None]],
+        api: Callable[[Scope, Receive, Send], Awaitable[None]],
     ) -> None:
         self._services = services
         self._tokens = tokens
         self._metrics = metrics
         self._drain = drain
         self._ready = ready
+        self._api = api
 
     async def handle(self, request: Request) -> str:
         path = request.path
@@ -45,6 +49,9 @@ class Site:
         if path == TOKEN_PATH:
             await token.handle(request, self._services, self._tokens)
             return "token"
+        if path.startswith(("/ncr/", "/api/", "/oauth2/")):
+            await request.forward(self._api, canonical(request.raw_path), MAX_API_BODY)
+            return "api"
         if path == "/metrics":
             await self._require_operator(request)
             await self.send_metrics(request)

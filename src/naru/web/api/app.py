@@ -1,0 +1,81 @@
+"""The FastAPI application of the public API: routes, the envelope around errors, the OpenAPI document."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from naru import __version__
+from naru.core.errors import BadRequest, MethodNotAllowed, NaruError, NotFound
+from naru.web.api import registries
+from naru.web.api.access import transport_of
+from naru.web.api.envelope import failure
+from naru.web.api.services import ApiServices
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/ncr/v2.0/appkeys/{appKey}"
+MODULES = (registries,)
+
+
+def build_api(services: ApiServices) -> FastAPI:
+    """The application; ``services`` is what its operations call."""
+    api = FastAPI(
+        title="Naru public API",
+        version="2.0",
+        summary="Registries, images, artifacts and tags of a project, and who may do what with them.",
+        description=(
+            "Every answer is HTTP 200 with a `header`: `isSuccessful`, `resultCode` (200, or from 10000 on), "
+            "`resultMessage`. Sign in with the headers `X-TC-AUTHENTICATION-ID` and `X-TC-AUTHENTICATION-SECRET` (an "
+            f"access key), or with `X-NHN-Authorization: Bearer` and a token. Naru {__version__}."
+        ),
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.state.services = services
+    for module in MODULES:
+        api.include_router(module.router, prefix=PREFIX)
+    api.add_exception_handler(NaruError, _refused)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _not_found)
+    api.add_exception_handler(Exception, _failed)
+    return api
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(failure(error if isinstance(error, NaruError) else NaruError(str(error))))
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """What pydantic found wrong: where, with which value, and the rule."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse(
+        failure(BadRequest("; ".join(_fault(fault) for fault in faults[:5]) or "the request is invalid"))
+    )
+
+
+def _fault(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])[:200]
+    return f"{where}: {fault['msg']}, not {ascii(fault.get('input'))[:100]}"
+
+
+async def _not_found(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == 405:
+        return JSONResponse(failure(MethodNotAllowed(f"{request.method[:20]} is not possible at this address")))
+    if status == 404:
+        return JSONResponse(failure(NotFound("there is no operation at this address; they are listed at /api/docs")))
+    return JSONResponse(failure(BadRequest("the body is not JSON in UTF-8")))
+
+
+async def _failed(request: Request, _error: Exception) -> JSONResponse:
+    request_id = transport_of(request).request_id
+    log.exception("operation failed", extra={"request_id": request_id})
+    return JSONResponse(failure(NaruError(f"the server failed; the id of the request is {request_id}")))
