@@ -109,11 +109,12 @@ def large_blob(server: Server, size: int) -> None:
         came = hashlib.sha256()
         with closing(connect(server.port, timeout=600)) as connection:
             send_head(connection, "GET", f"/v2/team/large/blobs/{name}", Connection="close")
-            head, _, rest = connection.recv(1000).partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200")
-            while rest:
-                came.update(rest)
-                rest = connection.recv(MEBIBYTE)
+            with connection.makefile("rb") as answer:
+                assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+                while answer.readline() != b"\r\n":
+                    pass
+                while piece := answer.read(MEBIBYTE):
+                    came.update(piece)
         assert came.hexdigest() == digest.hexdigest()
         assert client.request("DELETE", f"/v2/team/large/blobs/{name}").status == 202
         assert client.request("HEAD", f"/v2/team/large/blobs/{name}").status == 404
