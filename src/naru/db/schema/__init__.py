@@ -19,7 +19,7 @@ from naru.db.schema.images import (
     tag_history,
     tags,
 )
-from naru.db.schema.registries import allowed_cves, registries, registry_blobs, usage_deltas
+from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.settings import installation
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "blob_links",
     "blob_reviews",
     "blobs",
+    "common_cves",
     "doomed_files",
     "images",
     "installation",

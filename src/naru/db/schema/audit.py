@@ -19,9 +19,9 @@ audit_log = Table(
     Column("request_id", Text),
     Column("resource", Text, nullable=False),  # for example team/app:1.0
     Column("detail", Text),  # a JSON object: before and after, where it makes sense
-    Index("ix_audit_log_project_id", "project_id", "id"),
-    Index("ix_audit_log_project_id_action", "project_id", "action", "id"),
-    Index("ix_audit_log_project_id_actor", "project_id", "actor", "id"),
+    Index("ix_audit_log_project_id_at", "project_id", "at", "id"),
+    Index("ix_audit_log_project_id_action_at", "project_id", "action", "at", "id"),
+    Index("ix_audit_log_project_id_actor_at", "project_id", "actor", "at", "id"),
     Index("ix_audit_log_at", "at"),
     sqlite_autoincrement=True,
 )

@@ -38,6 +38,15 @@ allowed_cves = Table(
     sqlite_with_rowid=False,
 )
 
+# What the registries share that do not have a list of their own.
+common_cves = Table(
+    "common_cves",
+    metadata,
+    Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("cve_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 # How many artifacts of the registry use the blob: its bytes count once, from the first to the last.
 registry_blobs = Table(
     "registry_blobs",
