@@ -207,7 +207,7 @@ class Application:
         await self._access_log.start()
         await self._activity.start()
         crashed = await self.core.accounts.mark_running(running=True)
-        await self.core.collector.start(after_crash=crashed)
+        await self.core.collector.start(crashed_since=crashed)
 
     async def aclose(self) -> None:
         """Stop the background work, write what it gathered, close the database."""

@@ -122,13 +122,16 @@ class Accounts:
             raise NameUnknown("the database was never started; start the server once")
         return found
 
-    async def mark_running(self, *, running: bool) -> bool:
-        """Note that the server runs, or ended well; whether it was noted as running before: its end was a crash."""
+    async def mark_running(self, *, running: bool) -> int | None:
+        """Note that the server runs, or ended well. The start of the first run that did not end well since the last
+        that did, in microseconds since 1970 UTC; None when there is none."""
+        now = self._clock.now()
 
-        def mark(tx: Any) -> bool:
-            before = rows.installation_value(tx, "running") == "yes"
-            rows.set_installation_value(tx, "running", "yes" if running else "no")
-            return before
+        def mark(tx: Any) -> int | None:
+            before = rows.installation_value(tx, "running") or "no"
+            since = int(before) if before.isdigit() else None
+            rows.set_installation_value(tx, "running", str(since or now) if running else "no")
+            return since
 
         return await self._database.write(mark)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from naru.core.errors import NaruError
+from naru.core.errors import NaruError, Unavailable
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 #: Reviews in one transaction: a few milliseconds, so that pushes wait no longer than that.
 STEP = 200
+
+#: Files without a row that crashes may explain: each belongs to one request that was under way. More are not removed.
+MOST_ORPHANS = 500
 
 
 @dataclass(slots=True)
@@ -120,31 +123,40 @@ class Collector:
                 await self._area.discard(upload_id)
             report.uploads += len(step)
 
-    async def sweep_orphans(self, before: int) -> int:
-        """Remove files that no row names and that were written before ``before``: what a crash left between a file
-        and its row. Reads the whole store's list. Only for a time at which no other process was writing.
+    async def sweep_orphans(self, since: int, before: int) -> int:
+        """Remove files that no row names and that were written from ``since`` until ``before`` (microseconds): what a
+        crash left between a file and its row. Reads the whole store's list. Only for a time at which no other process
+        was writing.
+
+        ``Unavailable`` when there are more than crashes leave: then it is the database that is not the right one (lost,
+        or brought back from a backup), and the files may be the last copies.
         """
-        removed = 0
+        orphans: list[str] = []
         batch: list[str] = []
 
-        async def remove() -> int:
+        async def look() -> None:
             known = await self._database.read(lambda tx: known_keys(tx, batch))
-            orphans = [key for key in batch if key not in known]
-            await self._blobs.delete(orphans)
-            return len(orphans)
+            orphans.extend(key for key in batch if key not in known)
+            if len(orphans) > MOST_ORPHANS:
+                raise Unavailable(
+                    f"more than {MOST_ORPHANS} files have no row, which no crash explains; none was removed. If the "
+                    "database is the right one, remove them with `naru fsck --repair`"
+                )
 
         async for stored in self._blobs.list():
-            if stored.modified < before:
+            if since <= stored.modified < before:
                 batch.append(stored.key)
             if len(batch) >= STEP:
-                removed += await remove()
+                await look()
                 batch = []
-        return removed + (await remove() if batch else 0)
+        await look()
+        await self._blobs.delete(orphans)
+        return len(orphans)
 
-    async def start(self, *, after_crash: bool = False) -> None:
-        """Collect from now on. ``after_crash``: first remove what the last run may have left without a row."""
-        started = self._clock.now()
-        self._task = asyncio.create_task(self._loop(started if after_crash else None), name="naru-collector")
+    async def start(self, *, crashed_since: int | None = None) -> None:
+        """Collect from now on. ``crashed_since``: first remove what runs since then may have left without a row."""
+        span = None if crashed_since is None else (crashed_since, self._clock.now())
+        self._task = asyncio.create_task(self._loop(span), name="naru-collector")
 
     async def aclose(self) -> None:
         if self._task is not None:
@@ -152,9 +164,9 @@ class Collector:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _loop(self, crashed_before: int | None) -> None:
-        if crashed_before is not None:
-            await self._sweep_after_crash(crashed_before)
+    async def _loop(self, crashed: tuple[int, int] | None) -> None:
+        if crashed is not None:
+            await self._sweep_after_crash(*crashed)
         while True:
             await asyncio.sleep(self._interval)
             try:
@@ -172,9 +184,9 @@ class Collector:
             except Exception:
                 log.exception("collection failed, goes on in %d s", self._interval)
 
-    async def _sweep_after_crash(self, before: int) -> None:
+    async def _sweep_after_crash(self, since: int, before: int) -> None:
         try:
-            removed = await self.sweep_orphans(before)
+            removed = await self.sweep_orphans(since, before)
             log.info("the last run ended in a crash: %d files without a row were removed", removed)
         except NaruError as error:
             log.warning("files that a crash may have left could not be looked for: %s", error)
