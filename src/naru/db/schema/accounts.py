@@ -58,6 +58,7 @@ access_keys = Table(
     Column("expires_at", Time),
     Column("last_used_at", Time),
     Column("last_used_address", Text),
+    Column("secret_changed_at", Time),  # null: the secret is as old as the key
     sqlite_autoincrement=True,
 )
 
