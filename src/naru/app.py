@@ -19,6 +19,7 @@ from naru.db.pull import PullQueries
 from naru.log import AccessLog
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult
 from naru.services.activity import Activity
+from naru.services.audit import AuditLog
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
 from naru.services.collection import Collector
@@ -126,6 +127,7 @@ class Application:
         self.drain = Drain()
         self._pull = PullQueries(settings.database_file)
         self._activity = Activity(database=database, clock=clock)
+        self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
         addresses = Addresses(
@@ -165,7 +167,9 @@ class Application:
             store=core.blobs,
         )
         self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
-        self._api_services = ApiServices(guard=services.guard, addresses=addresses, registries=core.registries)
+        self._api_services = ApiServices(
+            guard=services.guard, addresses=addresses, registries=core.registries, audit=self.audit
+        )
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         site = Site(
             services=services,
@@ -206,12 +210,14 @@ class Application:
         """Begin the background work. One server has a data folder: ``server.serve`` holds its lock."""
         await self._access_log.start()
         await self._activity.start()
+        await self.audit.start()
         crashed = await self.core.accounts.mark_running(running=True)
         await self.core.collector.start(crashed_since=crashed)
 
     async def aclose(self) -> None:
         """Stop the background work, write what it gathered, close the database."""
         await self.core.collector.aclose()
+        await self.audit.aclose()
         await self._activity.aclose()
         await self._access_log.aclose()
         with suppress(NaruError):  # a full disk: the next start looks for left-overs in vain

@@ -160,6 +160,9 @@ class Settings(BaseSettings):
         "Accept a manifest whose blobs are not all there, as the distribution spec permits. Off, a push that forgot a "
         "layer is refused instead of becoming an image that cannot be pulled.",
     )
+    audit_retention_days: int = _option(
+        _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
+    )
     access_log: Literal["all", "errors", "off"] = _option(
         _LOGS, "all", "Requests that get a line in the access log; `errors`: those answered with 400 or above."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from naru.services.audit import AuditLog
 from naru.services.registries import Registries
 from naru.web.addresses import Addresses
 from naru.web.guard import Guard
@@ -16,3 +17,4 @@ class ApiServices:
     guard: Guard
     addresses: Addresses
     registries: Registries
+    audit: AuditLog

@@ -1,0 +1,154 @@
+"""The audit log: read, export, and removal of what is too old. Rows are written by whoever changes something."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.audit import Action, Actor
+from naru.core.errors import NaruError, PaginationInvalid
+from naru.core.permissions import Permission, ProjectGrant
+from naru.core.ports import Clock
+from naru.db import audit as rows
+from naru.db.audit import Entry, Filter, Position
+from naru.db.engine import Database
+
+__all__ = ["AuditLog", "AuditPage", "Entry", "Filter"]
+
+log = logging.getLogger(__name__)
+
+#: Rows of an export that are in memory at once.
+EXPORT_STEP = 500
+#: Rows that one transaction removes: a few milliseconds, so that pushes wait no longer than that.
+PRUNE_STEP = 500
+FIRST_PRUNE_SECONDS = 300
+PRUNE_SECONDS = 86_400
+
+_DAY = 86_400 * 1_000_000
+_POSITION = re.compile(rb"([0-9]{1,18})\.([0-9]{1,18})")  # numbers that the database can compare
+_SERVER = Actor("naru")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """``next_cursor`` asks for what is older; None at the end. A page may be short and still have one.
+
+    ``total`` is None unless asked for; ``total_exact`` is False where counting stopped before the end.
+    """
+
+    entries: list[Entry]
+    next_cursor: str | None
+    total: int | None = None
+    total_exact: bool = True
+
+
+class AuditLog:
+    """``retention_days`` 0 keeps rows for ever."""
+
+    def __init__(self, *, database: Database, clock: Clock, retention_days: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._retention = retention_days * _DAY
+        self._task: asyncio.Task[None] | None = None
+
+    async def page(
+        self, grant: ProjectGrant, wanted: Filter, cursor: str | None, limit: int, *, with_total: bool = False
+    ) -> AuditPage:
+        """A page of the project's log, newest first. ``PaginationInvalid`` for a cursor that is not ours."""
+        grant.require(Permission.MANAGE)
+        project_id = grant.project.id
+        before = _position(cursor) if cursor is not None else None
+
+        def read(tx: Any) -> AuditPage:
+            entries, after = rows.page(tx, project_id, wanted, before, limit)
+            total, exact = rows.count(tx, project_id, wanted) if with_total else (None, True)
+            return AuditPage(entries, None if after is None else _cursor(after), total, exact)
+
+        return await self._database.read(read)
+
+    async def entries(self, grant: ProjectGrant, wanted: Filter) -> AsyncIterator[list[Entry]]:
+        """All of it, newest first, in pieces. Each is a transaction of its own, so that a slow reader holds none."""
+        grant.require(Permission.MANAGE)
+        project_id = grant.project.id
+        before: Position | None = None
+        while True:
+            start = before
+            found, before = await self._database.read(
+                lambda tx, start=start: rows.page(tx, project_id, wanted, start, EXPORT_STEP)  # type: ignore[misc]
+            )
+            if found:
+                yield found
+            if before is None:
+                return
+
+    # Removal by age.
+
+    async def prune(self) -> int:
+        """Remove rows past the retention time, in small steps: how many. The log of each project says so."""
+        if not self._retention:
+            return 0
+        before = self._clock.now() - self._retention
+        removed: Counter[int] = Counter()
+        while True:
+            began = time.monotonic()
+            step = await self._database.write(lambda tx: rows.prune(tx, before, PRUNE_STEP))
+            removed.update(step)
+            if step.total() < PRUNE_STEP:
+                break
+            await asyncio.sleep(time.monotonic() - began)  # half of the time belongs to others
+        if removed:
+            await self._database.write(lambda tx: self._note(tx, removed, before))
+        return removed.total()
+
+    def _note(self, tx: Any, removed: Counter[int], before: int) -> None:
+        now = self._clock.now()
+        for project_id, count in removed.items():
+            detail = {"removed": count, "older_than": before}
+            rows.record(tx, project_id, now, Action.AUDIT_PRUNE, _SERVER, "audit-logs", detail)
+
+    async def start(self) -> None:
+        if self._retention:
+            self._task = asyncio.create_task(self._run(), name="naru-audit")
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        await asyncio.sleep(FIRST_PRUNE_SECONDS)
+        while True:
+            try:
+                removed = await self.prune()
+                if removed:
+                    log.info("removed %d rows of the audit log that were past their time", removed)
+            except NaruError as error:
+                log.warning("old rows of the audit log stay until the next round: %s", error)
+            except Exception:
+                log.exception("old rows of the audit log could not be removed")
+            await asyncio.sleep(PRUNE_SECONDS)
+
+
+def _cursor(position: Position) -> str:
+    return base64.urlsafe_b64encode(f"{position[0]}.{position[1]}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    text = b""
+    with contextlib.suppress(ValueError):
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    parts = _POSITION.fullmatch(text)
+    if parts is None:
+        raise PaginationInvalid(
+            "this cursor is not one of this server's: take the next_cursor of the page before, as it came"
+        )
+    return int(parts[1]), int(parts[2])

@@ -1,0 +1,204 @@
+"""The audit log: who changed what, when and from where."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, Field
+
+from naru.core.audit import Action
+from naru.services.audit import Entry, Filter
+from naru.web.api.access import Manager, Services
+from naru.web.api.envelope import Envelope
+from naru.web.api.paging import MAX_PAGE_SIZE
+from naru.web.api.times import rfc3339
+
+router = APIRouter(tags=["audit log"])
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A cell that begins so is a formula to some spreadsheet, and runs when the file is opened (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+class AuditEntry(BaseModel):
+    """One thing that was done."""
+
+    id: int = Field(description="Number of the row.", examples=[1201])
+    time: str = Field(description="When, RFC 3339 in UTC.", examples=["2026-01-01T00:00:00.000Z"])
+    action: str = Field(description="What was done.", examples=["registry.create"])
+    actor: str = Field(description="Name of the user, as it was then.", examples=["kim"])
+    access_key: str | None = Field(description="ID of the access key that signed in.", examples=["MxQdT0b4y7Kc"])
+    address: str | None = Field(description="IP address that the request came from.", examples=["198.51.100.7"])
+    request_id: str | None = Field(description="The request's `X-Request-Id`.", examples=["5f3a9c01-2b"])
+    resource: str = Field(description="What it was done to.", examples=["team/app:1.0"])
+    detail: dict[str, Any] | None = Field(
+        description="More about it; what was before and after, where it makes sense.", examples=[{"auto_scan": True}]
+    )
+
+
+class AuditAnswer(Envelope):
+    """A page of the log, newest first."""
+
+    audit_logs: list[AuditEntry] = Field(description="The rows.")
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` for the rows before these; null at the end. A page may be short, even empty, "
+        "and still have one: filters look at a bounded number of rows a page.",
+        examples=["MTc2NzIyNTYwMDAwMDAwMC4xMjAx"],
+    )
+    total: int | None = Field(
+        default=None, description="With `with_total=true`: how many rows there are, counted up to 10000.", examples=[42]
+    )
+    total_exact: bool | None = Field(
+        default=None, description="False when counting stopped before the end.", examples=[True]
+    )
+
+
+def _filter(
+    action: Annotated[Action | None, Query(description="What was done.")] = None,
+    actor: Annotated[str | None, Query(max_length=255, description="Name of the user, whole.")] = None,
+    access_key: Annotated[str | None, Query(max_length=128, description="ID of the access key, whole.")] = None,
+    address: Annotated[str | None, Query(max_length=64, description="IP address, whole.")] = None,
+    resource: Annotated[
+        str | None, Query(max_length=512, description="Beginning of the resource's name, such as `team/`.")
+    ] = None,
+    q: Annotated[str | None, Query(max_length=256, description="A part of the resource's name.")] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(alias="from", description="From this time on, RFC 3339 with a time zone.")
+    ] = None,
+    until: Annotated[
+        AwareDatetime | None, Query(alias="to", description="Before this time, RFC 3339 with a time zone.")
+    ] = None,
+) -> Filter:
+    return Filter(
+        action=action.value if action else None,
+        actor=actor or None,
+        access_key=access_key or None,
+        address=address or None,
+        resource=resource or None,
+        keyword=q or None,
+        since=_microseconds(since),
+        until=_microseconds(until),
+    )
+
+
+Wanted = Annotated[Filter, Depends(_filter)]
+
+
+@router.get("/audit-logs", summary="Read the audit log")
+async def list_audit_logs(
+    grant: Manager,
+    services: Services,
+    wanted: Wanted,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows on a page.")] = 20,
+    with_total: Annotated[bool, Query(description="Count the rows as well; leave it out where pages matter.")] = False,
+) -> AuditAnswer:
+    """The newest first. Rows older than the server's `audit_retention_days` are removed."""
+    found = await services.audit.page(grant, wanted, cursor, page_size, with_total=with_total)
+    return AuditAnswer(
+        audit_logs=[_shown(entry) for entry in found.entries],
+        next_cursor=found.next_cursor,
+        total=found.total,
+        total_exact=found.total_exact if with_total else None,
+    )
+
+
+@router.get(
+    "/audit-logs/export",
+    summary="Export the audit log",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file; a refusal comes in the envelope.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]}},
+            },
+        }
+    },
+)
+async def export_audit_logs(
+    grant: Manager,
+    services: Services,
+    wanted: Wanted,
+    form: Annotated[Literal["csv", "json"], Query(alias="format", description="Form of the file.")] = "csv",
+) -> StreamingResponse:
+    """All rows of the filter, newest first, as CSV (RFC 4180, UTF-8, with a line of names) or as a JSON array.
+
+    In the CSV a cell that a spreadsheet would run as a formula has an apostrophe before it.
+    """
+    write = _csv if form == "csv" else _json
+    pieces = services.audit.entries(grant, wanted)
+    first: list[Entry] = await anext(pieces, [])  # what fails now can still be told in the envelope
+    return StreamingResponse(
+        write(_after(first, pieces)),
+        media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",
+        headers={
+            "Content-Disposition": f'attachment; filename="audit-logs.{form}"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+async def _after(first: list[Entry], pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
+    if first:
+        yield first
+    async for piece in pieces:
+        yield piece
+
+
+def _shown(entry: Entry) -> AuditEntry:
+    return AuditEntry(
+        id=entry.id,
+        time=rfc3339(entry.at),
+        action=entry.action,
+        actor=entry.actor,
+        access_key=entry.access_key,
+        address=entry.address,
+        request_id=entry.request_id,
+        resource=entry.resource,
+        detail=None if entry.detail is None else json.loads(entry.detail),
+    )
+
+
+def _microseconds(time: datetime | None) -> int | None:
+    return None if time is None else (time - _EPOCH) // timedelta(microseconds=1)
+
+
+async def _csv(pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    yield _lines(lambda writer: writer.writerow(AuditEntry.model_fields))
+    async for entries in pieces:
+        rows = [[_cell(value) for value in _texts(entry)] for entry in entries]
+        yield _lines(lambda writer, rows=rows: writer.writerows(rows))  # type: ignore[misc]
+
+
+def _lines(write: Callable[[Any], object]) -> str:
+    text = io.StringIO()
+    write(csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n"))
+    return text.getvalue()
+
+
+def _texts(entry: Entry) -> list[str]:
+    values = (entry.action, entry.actor, entry.access_key, entry.address, entry.request_id, entry.resource)
+    return [str(entry.id), rfc3339(entry.at), *(value or "" for value in values), entry.detail or ""]
+
+
+def _cell(text: str) -> str:
+    """The text, made harmless for spreadsheets; some of them skip blanks before they look."""
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+
+
+async def _json(pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    between = "[\n"
+    async for entries in pieces:
+        yield between + ",\n".join(_shown(entry).model_dump_json() for entry in entries)
+        between = ",\n"
+    yield "[]\n" if between == "[\n" else "\n]\n"
