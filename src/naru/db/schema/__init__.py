@@ -7,7 +7,7 @@ Every time is an integer: microseconds since 1970-01-01 UTC. Names compare byte 
 from naru.db.schema.accounts import access_keys, memberships, projects, revoked_tokens, users
 from naru.db.schema.audit import audit_log
 from naru.db.schema.base import metadata
-from naru.db.schema.blobs import blob_links, blob_reviews, blobs, doomed_files, link_reviews, uploads
+from naru.db.schema.blobs import blob_links, blob_reviews, blobs, doomed_files, link_reviews, pending_blobs, uploads
 from naru.db.schema.images import (
     artifact_blobs,
     artifact_children,
@@ -42,6 +42,7 @@ __all__ = [
     "manifests",
     "memberships",
     "metadata",
+    "pending_blobs",
     "projects",
     "registries",
     "registry_blobs",

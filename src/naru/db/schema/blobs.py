@@ -44,6 +44,17 @@ link_reviews = Table(
     sqlite_with_rowid=False,
 )
 
+# Blobs that were uploaded to a registry with a quota of bytes, until a manifest uses them: they count against it, too.
+pending_blobs = Table(
+    "pending_blobs",
+    metadata,
+    Column("image_id", Id, primary_key=True),
+    Column("blob_id", Id, primary_key=True),
+    Column("registry_id", Id, nullable=False, index=True),
+    ForeignKeyConstraint(["image_id", "blob_id"], ["blob_links.image_id", "blob_links.blob_id"], ondelete="CASCADE"),
+    sqlite_with_rowid=False,
+)
+
 blob_reviews = Table(
     "blob_reviews",
     metadata,

@@ -8,6 +8,7 @@ Manifest bytes have a table of their own so that lists of artifacts do not read 
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from naru.db.schema.base import Id, Name, Time, id_column, metadata
@@ -33,7 +35,15 @@ images = Table(
     Column("tag_count", Integer, nullable=False),
     Column("pull_count", Id, nullable=False),
     Column("pulled_at", Time),
+    Column("listed_count", Integer, nullable=False, server_default="0"),  # artifacts that are listed
     UniqueConstraint("registry_id", "name"),
+    Index(
+        "ix_images_shown",
+        "registry_id",
+        "name",
+        sqlite_where=text("artifact_count > 0"),
+        postgresql_where=text("artifact_count > 0"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -55,9 +65,19 @@ artifacts = Table(
     # Set for signatures, SBOMs and other accessories: the digest of what they belong to, which may not be here (yet).
     Column("accessory_of", Text),
     Column("accessory_type", Text),
+    # What lists and counts show: not an accessory whose subject is here, nor a child of an index without a tag.
+    Column("listed", Boolean, nullable=False, server_default="1"),
     UniqueConstraint("image_id", "digest"),
     Index("ix_artifacts_image_id_subject_digest", "image_id", "subject_digest", "id"),
     Index("ix_artifacts_image_id_accessory_of", "image_id", "accessory_of"),
+    Index(
+        "ix_artifacts_listed",
+        "image_id",
+        "pushed_at",
+        "id",
+        sqlite_where=text("listed"),
+        postgresql_where=text("listed"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -74,20 +94,24 @@ tags = Table(
     id_column(),
     Column("image_id", Id, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("name", Name, nullable=False),
-    Column("artifact_id", Id, ForeignKey("artifacts.id"), nullable=False, index=True),
+    Column("artifact_id", Id, ForeignKey("artifacts.id"), nullable=False),
     Column("pushed_at", Time, nullable=False),
     Column("pull_count", Id, nullable=False),
     Column("pulled_at", Time),
     UniqueConstraint("image_id", "name"),
+    Index("ix_tags_artifact_id_name", "artifact_id", "name"),
     sqlite_autoincrement=True,
 )
 
-# What the config says (architecture, os, author, created, config), read at the first look and kept: a JSON object.
+# What manifest and config say, read at the first look and kept: extra_attrs (architecture, os, author, created, config)
+# is a JSON object, config_type the media type of the config, children a JSON list of what an index names.
 artifact_details = Table(
     "artifact_details",
     metadata,
     Column("artifact_id", Id, ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("extra_attrs", Text, nullable=False),
+    Column("config_type", Text, nullable=False, server_default=""),
+    Column("children", Text),
 )
 
 # Who moved a tag, when, from where to where; no from: made, no to: deleted.
@@ -102,6 +126,7 @@ tag_history = Table(
     Column("actor", Text, nullable=False),
     Column("at", Time, nullable=False),
     Index("ix_tag_history_image_id_tag", "image_id", "tag", "id"),
+    Index("ix_tag_history_image_id", "image_id", "id"),
     sqlite_autoincrement=True,
 )
 

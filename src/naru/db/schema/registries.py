@@ -26,6 +26,7 @@ registries = Table(
     Column("content_trust_cosign", Boolean, nullable=False, server_default="0"),
     Column("limit_storage", Id),  # bytes; null: none
     Column("used_bytes", Id, nullable=False, server_default="0"),  # folded; see usage_deltas
+    Column("image_count", Integer, nullable=False, server_default="0"),  # images that hold artifacts
     UniqueConstraint("project_id", "name"),
     sqlite_autoincrement=True,
 )
