@@ -18,7 +18,7 @@ def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(made_root: Path) -> Iterator[Path]:
-    """The root of an empty file store. Its hundreds of folders are made once, its files are removed after each test."""
+    """The root of an empty file store. Its folders are made once, its files are removed after each test."""
     yield made_root
     for folder, _, names in os.walk(made_root):
         for name in names:

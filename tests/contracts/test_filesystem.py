@@ -96,7 +96,7 @@ class TestDurability:
         await store.uploads.commit(upload, key)
 
         _, folder, name = key.split("/")
-        assert steps == [("fsync", upload), ("rename", upload, name), ("fsync", folder)]
+        assert steps == [("fsync", upload), ("fsync", algorithm), ("rename", upload, name), ("fsync", folder)]
 
     async def test_order_of_a_put(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         key = key_of(b"abc")
@@ -117,7 +117,10 @@ class TestDurability:
 
         _, folder, name = key.split("/")
         temporary = steps[0][1]
-        assert steps == [("fsync", temporary), ("rename", temporary, name), ("fsync", folder)]
+        assert steps == [("fsync", temporary), ("fsync", "sha256"), ("rename", temporary, name), ("fsync", folder)]
+        steps.clear()
+        await store.uploads.put(key[:-8] + "1" * 8, b"abc")
+        assert [step[0] for step in steps] == ["fsync", "rename", "fsync"], "a folder is made durable once"
 
     @pytest.mark.parametrize("function", ["write", "fsync", "rename"])
     async def test_a_put_that_fails_leaves_nothing(
@@ -142,7 +145,7 @@ class TestDurability:
         monkeypatch.setattr(os, "fsync", fsync)
         root = tmp_path / "store"
         filesystem_storage(root)
-        expected = [tmp_path, root, root / "blobs", root / "blobs/sha256", root / "blobs/sha512"]
+        expected = [tmp_path, root, root / "blobs"]
         assert synced == {str(folder) for folder in expected}
         synced.clear()
         filesystem_storage(root)
@@ -209,7 +212,7 @@ class TestFaults:
         await store.push(b"abc")
 
     async def test_fsync_of_the_folder_fails(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        old = await store.push(b"old")
+        old = await store.push(b"abc")  # in the same folder, which is durable now
         upload, key = new_id(), key_of(b"abc")
         await store.uploads.append(upload, 0, body(b"abc"), None)
         end = fault(monkeypatch, "fsync", errno.EIO, when=lambda fd: name_of(fd) != upload)

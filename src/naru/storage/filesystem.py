@@ -5,7 +5,7 @@
     │   └── {upload_id}                 bytes on their way in; renamed, never copied, when they are whole
     ├── blobs/
     │   ├── sha256/
-    │   │   └── 00/ ... ff/             made once, at the start, so that a push makes no folder
+    │   │   └── 00/ ... ff/             made by the first blob that needs it, durable before that blob
     │   │       └── {hex}.{nonce}       one blob; the digest is in the name, so that a lost database can be rebuilt
     │   └── sha512/                     likewise
     └── quarantine/
@@ -19,6 +19,7 @@ without its bytes.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ from naru.storage import disk
 from naru.storage.disk import Threads
 from naru.storage.keys import check_blob_key, check_range, check_upload_id, is_blob_key, is_upload_id
 
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _THREADS = 16  # they mostly wait for the disk, whose journal makes the commits of several pushes durable at once
 
 
@@ -42,10 +44,10 @@ class _Layout:
         self.quarantine = root / "quarantine"
         self._blobs = root / "blobs"
         self._prefix = f"{self._blobs}{os.sep}"
-        algorithms = (self._blobs / "sha256", self._blobs / "sha512")
-        self.fan_out = [algorithm / f"{byte:02x}" for algorithm in algorithms for byte in range(256)]
+        self._durable: set[Path] = set()
+        self.algorithms = (self._blobs / "sha256", self._blobs / "sha512")
         root.parent.mkdir(parents=True, exist_ok=True)
-        folders = (root, self.uploads, self.quarantine, self._blobs, *algorithms, *self.fan_out)
+        folders = (root, self.uploads, self.quarantine, self._blobs, *self.algorithms)
         for changed in {folder.parent for folder in folders if _make(folder)}:
             self.sync_folder(changed)
 
@@ -58,6 +60,26 @@ class _Layout:
     def blob_text(self, key: str) -> str:
         """``blob`` as text: every pull asks for one, and a ``Path`` costs more than the rest of the question."""
         return f"{self._prefix}{check_blob_key(key)}"
+
+    def make_folder_of(self, blob: Path) -> None:
+        """The folder that the blob belongs into, durable when this returns.
+
+        One that is there may have been made by another push a moment ago and not be durable yet, so each is synced at
+        its first use, whoever made it.
+        """
+        if blob.parent not in self._durable:
+            _make(blob.parent)
+            self.sync_folder(blob.parent.parent)
+            self._durable.add(blob.parent)
+
+    def fan_out(self) -> list[Path]:
+        """The folders that hold blobs. ``OSError`` when the store itself is not there."""
+        return [
+            algorithm / name
+            for algorithm in self.algorithms
+            for name in sorted(os.listdir(algorithm))  # noqa: PTH208 - names are what is wanted
+            if _FOLDER.fullmatch(name)
+        ]
 
     def sync_folder(self, folder: Path) -> None:
         if self.fsync:
@@ -136,6 +158,7 @@ class FilesystemUploads:
 
     def _publish(self, upload: Path, blob: Path) -> None:
         """Give durable bytes the name of the blob, durably."""
+        self._layout.make_folder_of(blob)
         upload.rename(blob)
         try:
             self._layout.sync_folder(blob.parent)
@@ -184,7 +207,7 @@ class FilesystemBlobs:
             self._layout.sync_folder(blob.parent)
 
     async def list(self) -> AsyncIterator[StoredBlob]:
-        for folder in self._layout.fan_out:
+        for folder in await self._threads.run(self._layout.fan_out):
             prefix = f"{folder.parent.name}/{folder.name}/"
 
             def key_of(name: str, prefix: str = prefix) -> str | None:
@@ -195,7 +218,7 @@ class FilesystemBlobs:
 
 
 def filesystem_storage(root: Path, *, fsync: bool = True) -> tuple[UploadArea, BlobStore]:
-    """The store in ``root``, made if it is not there. Blocks while 512 folders are made: call it before serving.
+    """The store in ``root``, made if it is not there. Blocks while folders are made: call it before serving.
 
     ``fsync=False`` gives up every promise about power cuts: for tests and throw-away registries. ``OSError`` when a
     folder cannot be made.
