@@ -18,8 +18,8 @@ ADD = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-#: Rows that one page looks at, at most, for filters that have no index.
-WINDOW = 5_000
+#: Rows that one step looks at, at most, for filters that have no index.
+WINDOW = 2_000
 #: How far a total counts, and how many rows it looks at for that.
 COUNT_LIMIT = 10_000
 COUNT_WINDOW = 50_000
@@ -72,10 +72,11 @@ class Filter:
             conditions.append(_row.action == self.action)
         if self.since is not None:
             conditions.append(_row.at >= self.since)
-        if self.until is not None:
-            conditions.append(_row.at < self.until)
-        if before is not None:
+        # One upper end: of two, the database may begin at the one that is further away.
+        if before is not None and (self.until is None or before[0] < self.until):
             conditions.append(tuple_(_row.at, _row.id) < before)
+        elif self.until is not None:
+            conditions.append(_row.at < self.until)
         return conditions
 
     def others(self) -> list[ColumnElement[bool]]:
@@ -122,26 +123,22 @@ def page(
     if not others:
         found = [_entry(row) for row in tx.execute(asked.limit(limit + 1))]
         return found[:limit], found[limit - 1].position if len(found) > limit else None
-    seen = asked.with_only_columns(_row.id).limit(window).subquery()
-    within = _columns().where(_row.id.in_(select(seen.c.id)), *others).order_by(*_NEWEST_FIRST)
+    end = _position_of(tx, asked, window - 1)
+    within = asked.where(*others, *_down_to(end))
     found = [_entry(row) for row in tx.execute(within.limit(limit + 1))]
     if len(found) > limit:
         return found[:limit], found[limit - 1].position
-    last = tx.execute(asked.with_only_columns(_row.at, _row.id).offset(window - 1).limit(1)).first()
-    return found, None if last is None else (last[0], last[1])
+    return found, end
 
 
 def count(tx: Connection, project_id: int, wanted: Filter) -> tuple[int, bool]:
     """How many rows there are, and whether that is all: counting ends at a limit."""
     others = wanted.others()
-    window = COUNT_WINDOW if others else COUNT_LIMIT
-    looked_at = _in_order(project_id, wanted, None).limit(window + 1).subquery()
-    size = int(tx.execute(select(func.count()).select_from(looked_at)).scalar_one())
-    if not others:
-        return min(size, COUNT_LIMIT), size <= COUNT_LIMIT
-    matching = select(_row.id).where(_row.id.in_(select(looked_at.c.id)), *others).limit(COUNT_LIMIT + 1).subquery()
+    asked = _in_order(project_id, wanted, None)
+    end = _position_of(tx, asked, COUNT_WINDOW - 1) if others else None
+    matching = asked.with_only_columns(_row.id).where(*others, *_down_to(end)).limit(COUNT_LIMIT + 1).subquery()
     found = int(tx.execute(select(func.count()).select_from(matching)).scalar_one())
-    return min(found, COUNT_LIMIT), found <= COUNT_LIMIT and size <= COUNT_WINDOW
+    return min(found, COUNT_LIMIT), found <= COUNT_LIMIT and end is None
 
 
 def prune(tx: Connection, before: int, limit: int) -> Counter[int]:
@@ -151,6 +148,16 @@ def prune(tx: Connection, before: int, limit: int) -> Counter[int]:
     if old:
         tx.execute(delete(audit_log).where(_row.id.in_([row.id for row in old])))
     return Counter(row.project_id for row in old)
+
+
+def _position_of(tx: Connection, asked: Select[tuple[object, ...]], offset: int) -> Position | None:
+    """Where the row stands that comes so many rows after the first; read from the index alone."""
+    row = tx.execute(asked.with_only_columns(_row.at, _row.id).offset(offset).limit(1)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def _down_to(end: Position | None) -> list[ColumnElement[bool]]:
+    return [] if end is None else [tuple_(_row.at, _row.id) >= end]
 
 
 def _entry(row: Sequence[object]) -> Entry:
