@@ -15,6 +15,7 @@ from naru.core.permissions import Role
 from naru.services import secrets
 from naru.services.registries import RegistryChange, RegistryView
 from naru.settings import Settings
+from tests.accounts import Operator
 from tests.asgi import Client
 from tests.server import Server, running
 
@@ -43,6 +44,7 @@ class Naru:
     def __init__(self, application: Application, clock: TestClock) -> None:
         self.application = application
         self.core = application.core
+        self.accounts = Operator(application.core)
         self.clock = clock
         self.anonymous = Client(application.public)
         self.admin = self.anonymous.signed_in(ADMIN_KEY, ADMIN_SECRET)
@@ -70,8 +72,8 @@ class Naru:
 
     async def client(self, user: str, *roles: Role, service_admin: bool = False) -> Client:
         """A new user with these roles in the default project, signed in by a new access key."""
-        await self.core.accounts.create_user(user, None, roles, service_admin=service_admin)
-        key = await self.core.accounts.create_key(user, "test")
+        await self.accounts.create_user(user, None, roles, service_admin=service_admin)
+        key = await self.accounts.create_key(user, "test")
         return self.anonymous.signed_in(key.access_key, key.secret)
 
     async def token(self, client: Client, *scopes: str) -> Client:
@@ -107,7 +109,7 @@ def _cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder after the first start, to be copied: migrations and hundreds of folders are made once."""
+    """A data folder after the first start, to be copied: migrations are made once."""
     folder = tmp_path_factory.mktemp("made") / "data"
 
     async def first_start() -> None:

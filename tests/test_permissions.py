@@ -174,7 +174,7 @@ SHUT_OUT = ["disabled key", "deleted key", "expired key", "disabled user", "dele
 
 
 async def shut_out(naru: Naru, person: Person) -> None:
-    accounts, key = naru.core.accounts, person.key or ""
+    accounts, key = naru.accounts, person.key or ""
     match person.name:
         case "disabled key":
             await accounts.enable_key(key, enabled=False)

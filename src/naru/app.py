@@ -7,17 +7,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 from naru.clock import SystemClock
 from naru.core.audit import OPERATOR
 from naru.core.errors import NaruError
-from naru.core.permissions import EVERYTHING, ProjectGrant
+from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
 from naru.db.pull import PullQueries
 from naru.log import AccessLog
-from naru.services.accounts import Accounts, Bootstrap, BootstrapResult
+from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
 from naru.services.activity import Activity
 from naru.services.audit import AuditLog
 from naru.services.blobs import Blobs
@@ -54,7 +55,12 @@ class Core:
     database: Database
     area: UploadArea
     blobs: BlobStore
+    verifier: Verifier
     accounts: Accounts
+    projects: Projects
+    users: Users
+    members: Members
+    keys: Keys
     registries: Registries
     collector: Collector
     fsck: Fsck
@@ -65,10 +71,16 @@ class Core:
     async def aclose(self) -> None:
         await self.database.aclose()
 
-    async def operator(self) -> ProjectGrant:
-        """Everything in the default project: for the command line, whose user owns the data folder anyway."""
-        project = await self.accounts.default_project()
-        return ProjectGrant(project, EVERYTHING, OPERATOR, service_admin=True)
+    #: Every account: for the command line, whose user owns the data folder anyway.
+    operator_account: ClassVar[AccountGrant] = AccountGrant(OPERATOR, service_admin=True)
+
+    async def operator(self, project: str | None = None) -> ProjectGrant:
+        """Everything in the project of that name, else in the default project. ``NotFound``."""
+        if project is None:
+            facts = await self.accounts.default_project()
+        else:
+            facts = (await self.projects.by_name(self.operator_account, project)).facts
+        return ProjectGrant(facts, EVERYTHING, OPERATOR, service_admin=True)
 
     async def bootstrap(self) -> BootstrapResult:
         """What the first start makes; see ``Accounts.bootstrap``."""
@@ -98,13 +110,20 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
     folder = settings.blob_folder
     area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
     database = Database(settings.database_file)
+    verifier = Verifier()
+    limits = Limits(settings.limit_registries, settings.limit_images, settings.limit_artifacts, settings.limit_tags)
     return Core(
         settings=settings,
         clock=clock,
         database=database,
         area=area,
         blobs=blobs,
-        accounts=Accounts(database=database, clock=clock),
+        verifier=verifier,
+        accounts=Accounts(database=database, clock=clock, region=settings.region),
+        projects=Projects(database=database, clock=clock, region=settings.region, limits=limits),
+        users=Users(database=database, verifier=verifier, clock=clock),
+        members=Members(database=database, clock=clock),
+        keys=Keys(database=database, clock=clock),
         registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
         collector=Collector(
             database=database,
@@ -141,7 +160,7 @@ class Application:
             lifetime_seconds=settings.token_lifetime_seconds,
             clock=clock,
         )
-        identities = Identities(pull=self._pull, activity=self._activity, verifier=Verifier(), clock=clock)
+        identities = Identities(pull=self._pull, activity=self._activity, verifier=core.verifier, clock=clock)
         services = Services(
             guard=Guard(pull=self._pull, identities=identities, tokens=tokens, addresses=addresses, clock=clock),
             addresses=addresses,

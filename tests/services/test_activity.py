@@ -154,7 +154,7 @@ async def test_a_database_that_refuses_loses_nothing(
 
 async def last_use(naru: Naru, access_key: str = ADMIN_KEY) -> tuple[int | None, str | None]:
     await activity_of(naru).flush()
-    key = next(key for key in await naru.core.accounts.keys() if key.access_key == access_key)
+    key = next(one.key for one in await naru.accounts.keys() if one.key.access_key == access_key)
     return key.last_used_at, key.last_used_address
 
 
@@ -177,7 +177,7 @@ async def test_the_last_use_of_a_key(naru: Naru) -> None:
     await at("192.0.2.3", token).get("/v2/team/app/tags/list")
     assert await last_use(naru) == (naru.clock.now(), "192.0.2.3")
     naru.clock.advance(10)
-    await naru.core.accounts.enable_key(ADMIN_KEY, enabled=False)
+    await naru.accounts.enable_key(ADMIN_KEY, enabled=False)
     before = await last_use(naru)
     naru.clock.advance(5)
     await at("192.0.2.4", token).get("/v2/team/app/tags/list")

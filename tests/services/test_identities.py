@@ -12,9 +12,9 @@ import pytest
 from naru.core.permissions import Role
 from naru.db.pull import PullQueries
 from naru.services import identities, secrets
-from naru.services.accounts import Accounts
 from naru.services.activity import Activity
 from tests import make
+from tests.accounts import Operator
 from tests.asgi import Answer, Client
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, Naru
 
@@ -29,7 +29,7 @@ def at(client: Client, address: str) -> Client:
     return Client(client.door, client.authorization, address=address)
 
 
-Change = Callable[[Accounts, str, str], Awaitable[object]]
+Change = Callable[[Operator, str, str], Awaitable[object]]
 
 CHANGES: dict[str, tuple[Change, int]] = {
     # what happens to the key and its user, how a pull is answered then
@@ -53,7 +53,7 @@ async def test_a_change_counts_within_seconds(naru: Naru) -> None:
         token = await naru.token(client, "repository:team/app:pull,push")
         for who in (client, token):
             assert (await who.get("/v2/team/app/manifests/1.0")).status == 200
-        await change(naru.core.accounts, key_of(client), what)
+        await change(naru.accounts, key_of(client), what)
         naru.clock.advance(SECONDS)
         for who in (client, token):
             assert (await who.get("/v2/team/app/manifests/1.0")).status == status, what
@@ -63,7 +63,7 @@ async def test_a_change_counts_within_seconds(naru: Naru) -> None:
 async def test_what_comes_back_works_again(naru: Naru) -> None:
     client = await naru.client("somebody", Role.SERVICE_VIEWER)
     token = await naru.token(client, "repository:team/app:pull")
-    accounts, key = naru.core.accounts, key_of(client)
+    accounts, key = naru.accounts, key_of(client)
     for switch in (accounts.enable_key, accounts.enable_user):
         for enabled in (False, True):
             await switch(key if switch == accounts.enable_key else "somebody", enabled=enabled)
@@ -80,7 +80,7 @@ async def test_a_user_deleted_and_made_again_is_another_one(naru: Naru) -> None:
     client = await naru.client("somebody", Role.PROJECT_ADMIN)
     token = await naru.token(client, "repository:team/app:*")
     upload = (await client.post("/v2/team/app/blobs/uploads/")).headers["location"]
-    await naru.core.accounts.delete_user("somebody")
+    await naru.accounts.delete_user("somebody")
     again = await naru.client("somebody", Role.PROJECT_ADMIN)
     naru.clock.advance(SECONDS)
     assert (await client.get("/v2/")).status == 401
@@ -144,7 +144,7 @@ async def test_a_success_ends_the_count(naru: Naru) -> None:
     for _ in range(5):
         for _ in range(9):
             assert (await guess(naru, "192.0.2.1")).status == 401
-        fresh = await naru.core.accounts.regenerate_key(ADMIN_KEY)
+        fresh = await naru.accounts.regenerate_key(ADMIN_KEY)
         naru.clock.advance(3)
         assert (await guess(naru, "192.0.2.1", secret=fresh.secret)).status == 200
         naru.clock.advance(1)
@@ -183,7 +183,7 @@ async def test_what_is_remembered_of_guesses_is_bounded(naru: Naru, monkeypatch:
 
 async def test_all_that_is_wrong_is_answered_in_the_same_words(naru: Naru) -> None:
     disabled = await naru.client("disabled")
-    await naru.core.accounts.enable_key(key_of(disabled), enabled=False)
+    await naru.accounts.enable_key(key_of(disabled), enabled=False)
     naru.clock.advance(SECONDS)
     answers = [
         await guess(naru, "192.0.2.1"),

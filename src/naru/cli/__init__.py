@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru import __version__
-from naru.cli import accounts, registries, serve, store
+from naru.cli import keys, projects, registries, serve, store, users
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,8 +24,9 @@ for _command in (
     store.gc,
     store.fsck,
     store.version,
+    projects.project,
+    users.user,
+    keys.key,
     registries.registry,
-    accounts.user,
-    accounts.key,
 ):
     main.add_command(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ from naru.core.errors import NaruError
 from naru.settings import Finding, Settings, SettingsError, load
 
 T = TypeVar("T")
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+project_option = click.option("--project", metavar="NAME", help="Unset: the default project.")
 
 
 def read_settings() -> Settings:
@@ -50,6 +54,17 @@ def run(work: Callable[[Core], Awaitable[T]]) -> T:
         raise click.ClickException(error.message) from None
     except OSError as error:
         raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from None
+
+
+def ask_secret(what: str) -> str:
+    """A secret that is never an argument, where every user of the machine would see it: asked for twice without echo,
+    or the first line of what is piped in."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+    secret = sys.stdin.readline().rstrip("\r\n")
+    if not secret:
+        raise click.ClickException(f"{what}: nothing came on standard input")
+    return secret
 
 
 def moment(microseconds: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru.app import Core
-from naru.cli.base import moment, run, table
+from naru.cli.base import as_json_option, moment, project_option, run, table
 from naru.services.registries import RegistryChange, RegistryView
 
 
@@ -18,24 +18,26 @@ def registry() -> None:
 @click.argument("name")
 @click.option("--anonymous-pull", is_flag=True, help="Anybody may pull, without signing in.")
 @click.option("--private-only", is_flag=True, help="Switch the Public URI off: only the private listener answers.")
-def registry_create(name: str, anonymous_pull: bool, private_only: bool) -> None:
+@project_option
+def registry_create(name: str, anonymous_pull: bool, private_only: bool, project: str | None) -> None:
     """Make a registry. Images are then pushed to {host}/NAME/{image}:{tag}."""
     change = RegistryChange.of(public_uri=not private_only, anonymous_pull=anonymous_pull)
 
     async def work(core: Core) -> None:
-        await core.registries.create(await core.operator(), name, change)
+        await core.registries.create(await core.operator(project), name, change)
 
     run(work)
     click.echo(f"registry '{name}' was made", err=True)
 
 
 @registry.command("list")
-@click.option("--json", "as_json", is_flag=True)
-def registry_list(as_json: bool) -> None:
+@project_option
+@as_json_option
+def registry_list(project: str | None, as_json: bool) -> None:
     """List the registries."""
 
     async def work(core: Core) -> list[RegistryView]:
-        found, _total = await core.registries.list(await core.operator())
+        found, _total = await core.registries.list(await core.operator(project))
         return found
 
     found = run(work)
@@ -59,12 +61,13 @@ def registry_list(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--public-uri/--no-public-uri", default=None, help="Whether the public listener answers.")
 @click.option("--anonymous-pull/--no-anonymous-pull", default=None, help="Whether anybody may pull.")
-def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None) -> None:
+@project_option
+def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None, project: str | None) -> None:
     """Change a registry."""
     change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
 
     async def work(core: Core) -> None:
-        operator = await core.operator()
+        operator = await core.operator(project)
         facts = await core.registries.by_name(operator, name)
         await core.registries.change(operator, facts.id, change)
 
@@ -74,11 +77,12 @@ def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None
 @registry.command("delete")
 @click.argument("name")
 @click.option("--with-images", is_flag=True, help="Although it holds images.")
-def registry_delete(name: str, with_images: bool) -> None:
+@project_option
+def registry_delete(name: str, with_images: bool, project: str | None) -> None:
     """Delete a registry."""
 
     async def work(core: Core) -> None:
-        operator = await core.operator()
+        operator = await core.operator(project)
         facts = await core.registries.by_name(operator, name)
         await core.registries.delete(operator, facts.id, with_images=with_images)
 

@@ -111,3 +111,19 @@ class ProjectGrant:
     def in_registry(self, registry: RegistryFacts) -> Grant:
         """The same for one registry of the project."""
         return Grant(registry, self.permissions, self.actor.user_id, self.actor)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountGrant:
+    """Proof that somebody signed in, who may see and change what is their own; ``service_admin``: and all accounts.
+
+    Only ``web.guard`` and the command line make one. ``actor.user_id`` is whose account it is; None: the operator.
+    """
+
+    actor: Actor
+    service_admin: bool = False
+
+    def require_service_admin(self) -> None:
+        """Raise ``Denied`` unless this is a service administrator of the installation."""
+        if not self.service_admin:
+            raise Denied(f"'{self.actor.name}' is no service administrator of this installation")

@@ -56,7 +56,7 @@ def is_secret_of(secret: str, stored_hash: str) -> bool:
 
 
 class Verifier:
-    """Checks secrets against hashes. Slow hashes run in a thread, one at a time: a flood of them cannot take the
+    """Hashes secrets and checks them. Slow hashes run in a thread, one at a time: a flood of them cannot take the
     CPU."""
 
     def __init__(self) -> None:
@@ -69,6 +69,11 @@ class Verifier:
             return is_secret_of(secret, stored) and stored_hash is not None
         async with self._one_at_a_time:
             return await asyncio.to_thread(is_secret_of, secret, stored)
+
+    async def hash(self, password: str) -> str:
+        """The hash of a chosen secret, see ``hash_chosen``."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(hash_chosen, password)
 
 
 def _sha256(salt: str, secret: str) -> str:

@@ -1,0 +1,155 @@
+"""Projects (tenants), and facts of the installation itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from naru.core.permissions import ProjectFacts
+from naru.db.engine import inserted_id
+from naru.db.schema import installation, memberships, projects, registries
+
+#: What the list may be sorted by.
+PROJECT_SORTS: dict[str, ColumnElement[object]] = {
+    "name": projects.c.name,
+    "host_label": projects.c.host_label,
+    "creation_time": projects.c.created_at,
+}
+#: Limits that a project may have of its own -> column.
+LIMITS: dict[str, ColumnElement[object]] = {
+    "registries": projects.c.limit_registries,
+    "images": projects.c.limit_images,
+    "artifacts": projects.c.limit_artifacts,
+    "tags": projects.c.limit_tags,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    facts: ProjectFacts
+    is_default: bool
+    created_at: int
+    limits: dict[str, int | None]  # keys of LIMITS; None: the installation's setting
+    registry_count: int
+
+    @property
+    def id(self) -> int:
+        return self.facts.id
+
+    @property
+    def appkey(self) -> str:
+        return self.facts.appkey
+
+
+def _all() -> Select[Any]:
+    count = select(func.count()).where(registries.c.project_id == projects.c.id).scalar_subquery()
+    c = projects.c
+    facts = (c.id, c.name, c.appkey, c.host_label, c.region)
+    return select(*facts, c.is_default, c.created_at, count, *LIMITS.values())
+
+
+def _project(row: Any) -> Project:
+    facts = ProjectFacts(row[0], row[1], row[2], row[3], row[4])
+    return Project(facts, bool(row[5]), row[6], dict(zip(LIMITS, row[8:], strict=True)), row[7])
+
+
+def default_project(tx: Connection) -> Project | None:
+    row = tx.execute(_all().where(projects.c.is_default)).first()
+    return None if row is None else _project(row)
+
+
+def project_by_id(tx: Connection, project_id: int) -> Project | None:
+    row = tx.execute(_all().where(projects.c.id == project_id)).first()
+    return None if row is None else _project(row)
+
+
+def find_project(
+    tx: Connection, *, name: str | None = None, appkey: str | None = None, host_label: str | None = None
+) -> Project | None:
+    """The project that has one of these; what is None is not asked for."""
+    c = projects.c
+    asked = [
+        column == value
+        for column, value in ((c.name, name), (c.appkey, appkey), (c.host_label, host_label))
+        if value is not None
+    ]
+    row = tx.execute(_all().where(or_(*asked))).first()
+    return None if row is None else _project(row)
+
+
+def list_projects(
+    tx: Connection,
+    member: int | None,
+    keyword: str | None,
+    sort: str,
+    *,
+    descending: bool,
+    offset: int,
+    limit: int,
+) -> list[Project]:
+    """A page. ``member`` is a user's id: only projects in which the user has a role; None: all."""
+    column = PROJECT_SORTS[sort]
+    asked = _all().order_by(column.desc() if descending else column.asc(), projects.c.id)
+    for condition in _conditions(member, keyword):
+        asked = asked.where(condition)
+    return [_project(row) for row in tx.execute(asked.offset(offset).limit(limit))]
+
+
+def count_projects(tx: Connection, member: int | None, keyword: str | None) -> int:
+    asked = select(func.count()).select_from(projects)
+    for condition in _conditions(member, keyword):
+        asked = asked.where(condition)
+    return int(tx.execute(asked).scalar_one())
+
+
+def _conditions(member: int | None, keyword: str | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if member is not None:
+        found.append(projects.c.id.in_(select(memberships.c.project_id).where(memberships.c.user_id == member)))
+    if keyword:
+        found.append(projects.c.name.contains(keyword, autoescape=True))
+    return found
+
+
+def projects_of_user(tx: Connection, user_id: int) -> list[int]:
+    """Ids of the projects in which the user has a role."""
+    asked = select(memberships.c.project_id).where(memberships.c.user_id == user_id).distinct()
+    return list(tx.execute(asked.order_by(memberships.c.project_id)).scalars())
+
+
+def add_default_project(tx: Connection, name: str, appkey: str, region: str, now: int) -> int:
+    made = tx.execute(insert(projects).values(name=name, appkey=appkey, region=region, is_default=True, created_at=now))
+    return inserted_id(made)
+
+
+def add_project(tx: Connection, name: str, appkey: str, host_label: str | None, region: str, now: int) -> int:
+    made = tx.execute(
+        insert(projects).values(
+            name=name, appkey=appkey, host_label=host_label, region=region, is_default=False, created_at=now
+        )
+    )
+    return inserted_id(made)
+
+
+def change_project(tx: Connection, project_id: int, values: dict[str, object]) -> None:
+    """``values`` are columns that a caller may set."""
+    if values:
+        tx.execute(update(projects).where(projects.c.id == project_id).values(**values))
+
+
+def remove_project(tx: Connection, project_id: int) -> None:
+    """Delete the project with its memberships and audit log. It holds no registries."""
+    tx.execute(delete(projects).where(projects.c.id == project_id))
+
+
+def installation_value(tx: Connection, name: str) -> str | None:
+    found: str | None = tx.execute(select(installation.c.value).where(installation.c.name == name)).scalar()
+    return found
+
+
+def set_installation_value(tx: Connection, name: str, value: str) -> None:
+    statement = upsert(installation).values(name=name, value=value)
+    tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

@@ -1,0 +1,168 @@
+"""Users, and the roles that they have in projects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from naru.db.engine import inserted_id
+from naru.db.schema import access_keys, memberships, projects, users
+
+#: What lists may be sorted by.
+USER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name, "creation_time": users.c.created_at}
+MEMBER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name}
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    name: str
+    service_admin: bool
+    enabled: bool
+    has_password: bool
+    created_at: int
+    key_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user with the roles in one project."""
+
+    user: User
+    roles: tuple[str, ...]
+
+
+def _all() -> Select[Any]:
+    c = users.c
+    keys = select(func.count()).where(access_keys.c.user_id == c.id).scalar_subquery()
+    return select(c.id, c.name, c.service_admin, c.enabled, c.password_hash.is_not(None), c.created_at, keys)
+
+
+def _user(row: Any) -> User:
+    return User(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4]), row[5], row[6])
+
+
+def find_user(tx: Connection, name: str) -> User | None:
+    row = tx.execute(_all().where(users.c.name == name)).first()
+    return None if row is None else _user(row)
+
+
+def user_by_id(tx: Connection, user_id: int) -> User | None:
+    row = tx.execute(_all().where(users.c.id == user_id)).first()
+    return None if row is None else _user(row)
+
+
+def list_users(
+    tx: Connection, keyword: str | None, sort: str, *, descending: bool, offset: int, limit: int
+) -> list[User]:
+    """A page. ``sort`` is a key of ``USER_SORTS``."""
+    column = USER_SORTS[sort]
+    asked = _all().order_by(column.desc() if descending else column.asc(), users.c.id)
+    if keyword:
+        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+    return [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
+
+
+def count_users(tx: Connection, keyword: str | None = None) -> int:
+    asked = select(func.count()).select_from(users)
+    if keyword:
+        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+    return int(tx.execute(asked).scalar_one())
+
+
+def count_service_admins(tx: Connection) -> int:
+    """Service administrators that are enabled."""
+    asked = select(func.count()).select_from(users).where(users.c.service_admin, users.c.enabled)
+    return int(tx.execute(asked).scalar_one())
+
+
+def add_user(tx: Connection, name: str, password_hash: str | None, *, service_admin: bool, now: int) -> int:
+    made = tx.execute(
+        insert(users).values(
+            name=name, password_hash=password_hash, service_admin=service_admin, enabled=True, created_at=now
+        )
+    )
+    return inserted_id(made)
+
+
+def change_user(tx: Connection, user_id: int, values: dict[str, object]) -> None:
+    """``values`` are columns that a caller may set."""
+    if values:
+        tx.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+def password_hash_of(tx: Connection, user_id: int) -> str | None:
+    found: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar()
+    return found
+
+
+def remove_user(tx: Connection, user_id: int) -> None:
+    """Delete the user with all keys and roles."""
+    tx.execute(delete(users).where(users.c.id == user_id))
+
+
+# Memberships.
+
+
+def add_role(tx: Connection, project_id: int, user_id: int, role: str) -> None:
+    tx.execute(upsert(memberships).values(project_id=project_id, user_id=user_id, role=role).on_conflict_do_nothing())
+
+
+def set_roles(tx: Connection, project_id: int, user_id: int, roles: Collection[str]) -> None:
+    """Exactly these; none: the user is no member any more."""
+    tx.execute(delete(memberships).where(memberships.c.project_id == project_id, memberships.c.user_id == user_id))
+    for role in roles:
+        add_role(tx, project_id, user_id, role)
+
+
+def find_member(tx: Connection, project_id: int, user_id: int) -> Member | None:
+    """The user with the roles in the project; None when the user has none there."""
+    asked = select(memberships.c.role).where(memberships.c.project_id == project_id, memberships.c.user_id == user_id)
+    roles = tuple(tx.execute(asked.order_by(memberships.c.role)).scalars())
+    user = user_by_id(tx, user_id) if roles else None
+    return None if user is None else Member(user, roles)
+
+
+def roles_of(tx: Connection, user_id: int) -> dict[str, tuple[str, ...]]:
+    """Name of each project in which the user has roles -> the roles."""
+    asked = (
+        select(projects.c.name, memberships.c.role)
+        .join(projects, projects.c.id == memberships.c.project_id)
+        .where(memberships.c.user_id == user_id)
+        .order_by(projects.c.name, memberships.c.role)
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for project, role in tx.execute(asked):
+        found[project] = (*found.get(project, ()), role)
+    return found
+
+
+def list_members(
+    tx: Connection, project_id: int, keyword: str | None, *, descending: bool, offset: int, limit: int
+) -> list[Member]:
+    """A page, by name."""
+    in_project = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
+    column = users.c.name
+    asked = _all().where(users.c.id.in_(in_project)).order_by(column.desc() if descending else column.asc())
+    if keyword:
+        asked = asked.where(column.contains(keyword, autoescape=True))
+    found = [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
+    roles: dict[int, list[str]] = {user.id: [] for user in found}
+    asked_roles = select(memberships.c.user_id, memberships.c.role).where(
+        memberships.c.project_id == project_id, memberships.c.user_id.in_(list(roles))
+    )
+    for user_id, role in tx.execute(asked_roles.order_by(memberships.c.role)):
+        roles[user_id].append(role)
+    return [Member(user, tuple(roles[user.id])) for user in found]
+
+
+def count_members(tx: Connection, project_id: int, keyword: str | None) -> int:
+    in_project = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
+    asked = select(func.count()).select_from(users).where(users.c.id.in_(in_project))
+    if keyword:
+        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+    return int(tx.execute(asked).scalar_one())
