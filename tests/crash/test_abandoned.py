@@ -174,13 +174,13 @@ async def test_one_user_cannot_hold_uploads_without_end(naru: Naru) -> None:
     assert (await greedy.post("/v2/team/app/blobs/uploads/")).status == 202
 
 
-async def test_ten_thousand_uploads_are_swept_in_one_round(naru: Naru) -> None:
+async def test_thousands_of_uploads_are_swept_in_one_round(naru: Naru) -> None:
     """Attack 58: however many there are."""
     now = naru.clock.now()
 
     def many(tx: Any) -> None:
         tx.exec_driver_sql(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
             "INSERT INTO uploads SELECT printf('%032x', i), r.id, 'app', u.id, 'sha256', ?, ? "
             "FROM n, registries r, users u WHERE u.name = 'admin'",
             (now, now),
@@ -188,7 +188,6 @@ async def test_ten_thousand_uploads_are_swept_in_one_round(naru: Naru) -> None:
 
     await naru.core.database.write(many)
     naru.clock.advance(EXPIRY + 1)
-    await naru.core.collector.run()
     await naru.core.collector.run()
     assert rows(naru) == 0
 

@@ -51,7 +51,7 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
             crew = [pusher.again(seed + number * 100 + place) for place, pusher in enumerate(crew)]
             for pusher in crew:
                 pusher.work_on(server.port)
-            time.sleep(moments.uniform(0.1, 2.0))
+            time.sleep(moments.uniform(0.1, 1.8))
             server.kill()
             killed = time.monotonic()
             for pusher in crew:
@@ -69,8 +69,8 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
 
 
 def test_what_was_answered_survives_kills(tmp_path: Path) -> None:
-    pushes = rounds(tmp_path / "data", 4, seed=random.randrange(1_000_000), fsck=False)
-    assert pushes > 20, "the storm was a calm"
+    pushes = rounds(tmp_path / "data", 3, seed=random.randrange(1_000_000), fsck=False)
+    assert pushes > 10, "the storm was a calm"
 
 
 @pytest.mark.soak
@@ -84,7 +84,7 @@ def test_a_first_start_that_was_killed_is_taken_up(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
     server.data.mkdir()
     moments = random.Random()
-    for _attempt in range(3):
+    for _attempt in range(2):
         with server.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "naru", "serve"], env=server.variables, stdout=log, stderr=log

@@ -116,7 +116,7 @@ async def storm(naru: Naru, seconds: float, crew: int) -> None:
 
 @pytest.mark.options(collection_grace_seconds=0)
 async def test_collection_without_grace(naru: Naru) -> None:
-    await storm(naru, 2.5, crew=6)
+    await storm(naru, 1.5, crew=6)
 
 
 @pytest.mark.soak
