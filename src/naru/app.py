@@ -26,6 +26,7 @@ from naru.services.catalog import Catalog
 from naru.services.collection import Collector
 from naru.services.fsck import Fsck
 from naru.services.identities import Identities
+from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
 from naru.services.registries import Registries
 from naru.services.secrets import Verifier, derive, installation_key
@@ -178,6 +179,9 @@ class Application:
                 database=database,
                 pull=self._pull,
                 activity=self._activity,
+                limits=PushLimits(
+                    images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags
+                ),
                 clock=clock,
                 grace_seconds=grace,
                 allow_sparse=settings.allow_sparse_manifests,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.db.engine import execute
+from naru.db.images import IS_LISTED
 from naru.db.schema import (
     artifact_blobs,
     artifacts,
@@ -145,6 +146,21 @@ def wrong_counts(tx: Connection) -> list[tuple[int, str, int, int]]:
     return [(row[0], row[1], int(row[2]), int(row[3])) for row in tx.execute(asked)]
 
 
+_WRONG_LISTS = f"""
+    SELECT 'image ' || i.name FROM images i
+    WHERE i.id IN (SELECT image_id FROM artifacts WHERE listed <> ({IS_LISTED}))
+        OR i.listed_count <> (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id AND a.listed)
+    UNION ALL
+    SELECT 'registry ' || r.name FROM registries r
+    WHERE r.image_count <> (SELECT count(*) FROM images i WHERE i.registry_id = r.id AND i.artifact_count > 0)
+"""
+
+
+def wrong_lists(tx: Connection) -> list[str]:
+    """Images that list other artifacts than they should, and registries and images that count them wrongly."""
+    return [row[0] for row in execute(tx, _WRONG_LISTS)]
+
+
 _USAGE = """
     SELECT r.id, r.name,
         r.used_bytes + coalesce((SELECT sum(d.bytes) FROM usage_deltas d WHERE d.registry_id = r.id), 0),
@@ -183,6 +199,20 @@ def set_usage(tx: Connection) -> None:
         (row[0], row[1], row[2], row[3]) for row in execute(tx, _USAGE).fetchall()
     ]:
         execute(tx, "UPDATE registries SET used_bytes = ? WHERE id = ?", (right, registry_id))
+
+
+def set_lists(tx: Connection) -> None:
+    """Decide anew what is listed, and count it. ``artifact_count`` of the images must be right."""
+    execute(tx, f"UPDATE artifacts SET listed = NOT listed WHERE listed <> ({IS_LISTED})")
+    execute(
+        tx,
+        "UPDATE images SET listed_count = (SELECT count(*) FROM artifacts a WHERE a.image_id = images.id AND a.listed)",
+    )
+    execute(
+        tx,
+        "UPDATE registries SET image_count = "
+        "(SELECT count(*) FROM images i WHERE i.registry_id = registries.id AND i.artifact_count > 0)",
+    )
 
 
 def review_links(tx: Connection, links: list[tuple[int, int]], due_at: int) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, literal, select, update
 
 from naru.core.accessories import Accessory
 from naru.core.manifest import Manifest
 from naru.db import usage
-from naru.db.blobs import review_links_of
+from naru.db.blobs import review_blobs_of_image, review_links_of
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
@@ -22,6 +23,8 @@ from naru.db.schema import (
 
 #: Values of one IN list; SQLite and PostgreSQL both take far more.
 CHUNK = 5000
+#: As a LIMIT: none.
+ALL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,35 @@ class HeldBlob:
 class StoredArtifact:
     artifact_id: int
     created: bool  # False: the image had this digest already
+    added: int = 0  # bytes that the registry did not use before
+
+
+class SetTag(NamedTuple):
+    """What ``set_tag`` did. ``before`` is the digest that the tag was moved away from."""
+
+    made: bool
+    before: str | None
+
+    @property
+    def changed(self) -> bool:
+        return self.made or self.before is not None
+
+
+class Counted(NamedTuple):
+    """Numbers after a change. ``images`` of the registry, only when the image got its first artifact or lost its
+    last."""
+
+    artifacts: int
+    listed: int
+    images: int | None
+
+
+class DeletedImage(NamedTuple):
+    """What went with an image. ``freed`` are bytes that the registry uses no more."""
+
+    artifacts: int
+    tags: int
+    freed: int
 
 
 FIND_IMAGE = "SELECT id FROM images WHERE registry_id = ? AND name = ?"
@@ -65,7 +97,7 @@ FIND_TAG = """
 ADD_HISTORY = """
     INSERT INTO tag_history (image_id, tag, from_digest, to_digest, actor, at) VALUES (?, ?, ?, ?, ?, ?)
 """
-TAGS_OF = "SELECT name FROM tags WHERE artifact_id = ? ORDER BY name"
+TAGS_OF = "SELECT name FROM tags WHERE artifact_id = ? ORDER BY name LIMIT ?"
 REMOVE_TAG = "DELETE FROM tags WHERE id = ?"
 REMOVE_TAGS_OF = "DELETE FROM tags WHERE artifact_id = ?"
 REMOVE_ARTIFACT = "DELETE FROM artifacts WHERE id = ?"
@@ -73,7 +105,7 @@ BECOME_ACCESSORY = "UPDATE artifacts SET accessory_of = ?, accessory_type = ? WH
 USED_BLOBS = """
     SELECT b.id, b.size FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ?
 """
-ARTIFACT_TO_DELETE = "SELECT id, manifest_size FROM artifacts WHERE image_id = ? AND digest = ?"
+ARTIFACT_TO_DELETE = "SELECT id, manifest_size, listed FROM artifacts WHERE image_id = ? AND digest = ?"
 PARENTS = """
     SELECT DISTINCT p.digest FROM artifact_children c JOIN artifacts p ON p.id = c.artifact_id
     WHERE c.image_id = ? AND c.digest = ? AND p.digest <> c.digest ORDER BY p.digest LIMIT 3
@@ -83,8 +115,29 @@ HAS_TAGS = "SELECT 1 FROM tags WHERE artifact_id = ? LIMIT 1"
 ACCESSORIES = "SELECT digest FROM artifacts WHERE image_id = ? AND accessory_of = ? ORDER BY id"
 ADD_TAG = "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (?, ?, ?, ?, 0)"
 MOVE_TAG = "UPDATE tags SET artifact_id = ?, pushed_at = ? WHERE id = ?"
-COUNT_PUSH = """
-    UPDATE images SET updated_at = ?, artifact_count = artifact_count + ?, tag_count = tag_count + ? WHERE id = ?
+COUNT = """
+    UPDATE images SET updated_at = ?, artifact_count = artifact_count + ?, tag_count = tag_count + ?,
+        listed_count = listed_count + ?
+    WHERE id = ? RETURNING artifact_count, listed_count, registry_id
+"""
+IMAGE_TO_DELETE = "SELECT artifact_count, tag_count FROM images WHERE id = ?"
+COUNT_IMAGE = "UPDATE registries SET image_count = image_count + ? WHERE id = ? RETURNING image_count"
+
+#: Whether lists show an artifact: not an accessory whose subject is here, nor an index's child that has no tag.
+IS_LISTED = """
+    (accessory_of IS NULL OR accessory_of = digest OR NOT EXISTS (SELECT 1 FROM artifacts s
+        WHERE s.image_id = artifacts.image_id AND s.digest = artifacts.accessory_of))
+    AND (EXISTS (SELECT 1 FROM tags t WHERE t.artifact_id = artifacts.id)
+        OR NOT EXISTS (SELECT 1 FROM artifact_children c
+            WHERE c.image_id = artifacts.image_id AND c.digest = artifacts.digest))
+"""
+RELIST = f"""
+    UPDATE artifacts SET listed = NOT listed WHERE image_id = ? AND digest IN ({{}}) AND listed <> ({IS_LISTED})
+    RETURNING listed
+"""
+RELIST_ACCESSORIES = f"""
+    UPDATE artifacts SET listed = NOT listed WHERE image_id = ? AND accessory_of = ? AND listed <> ({IS_LISTED})
+    RETURNING listed
 """
 
 
@@ -149,40 +202,83 @@ def store_artifact(
     execute(tx, ADD_MANIFEST, (artifact_id, content))
     sizes = {blob.blob_id: blob.size for blob in held.values()}
     execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in sorted(sizes)])
-    usage.use(tx, registry_id, sizes, len(content))
+    added = usage.use(tx, registry_id, sizes, len(content))
     named = {str(blob.digest) for blob in (*manifest.layers, *((manifest.config,) if manifest.config else ()))}
     execute_many(tx, ADD_AWAITED, [(image_id, one, artifact_id) for one in sorted(named - held.keys())])
     children = [(artifact_id, place, image_id, str(child.digest)) for place, child in enumerate(manifest.children)]
     execute_many(tx, ADD_CHILD, children)
-    return StoredArtifact(artifact_id, created=True)
+    return StoredArtifact(artifact_id, created=True, added=added)
 
 
-def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: str, actor: str, now: int) -> bool:
-    """Point the tag at the artifact; True when it was made for that. The one place that makes and moves tags."""
+def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: str, actor: str, now: int) -> SetTag:
+    """Point the tag at the artifact. The one place that makes and moves tags."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
         execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
         execute(tx, ADD_HISTORY, (image_id, name, None, digest, actor, now))
-        return True
+        return SetTag(made=True, before=None)
     execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
-    if found[1] != digest:
-        execute(tx, ADD_HISTORY, (image_id, name, found[1], digest, actor, now))
-    return False
+    if found[1] == digest:
+        return SetTag(made=False, before=None)
+    execute(tx, ADD_HISTORY, (image_id, name, found[1], digest, actor, now))
+    return SetTag(made=False, before=found[1])
 
 
-def count_push(tx: Connection, image_id: int, now: int, *, new_artifacts: int, new_tags: int) -> None:
-    execute(tx, COUNT_PUSH, (now, new_artifacts, new_tags, image_id))
+def become_accessory(tx: Connection, artifact_id: int, accessory: Accessory) -> None:
+    """The artifact got a tag that names a subject; it stays the accessory of what it was one of before."""
+    execute(tx, BECOME_ACCESSORY, (*accessory, artifact_id))
 
 
-def delete_tag(tx: Connection, image_id: int, name: str, actor: str, now: int) -> bool:
-    """Remove the tag alone; its artifact stays. False when there was none."""
+def relist(tx: Connection, image_id: int, digests: Iterable[str], subject: str | None = None) -> int:
+    """Decide anew whether lists show ``digests``, and the accessories of ``subject``: after a tag, a parent or a
+    subject came or went. By how many the listed ones became more; the caller counts them."""
+    asked = sorted(set(digests))
+    changed: list[int] = []
+    for start in range(0, len(asked), CHUNK):
+        chunk = asked[start : start + CHUNK]
+        found = execute(tx, RELIST.format(", ".join("?" * len(chunk))), (image_id, *chunk))
+        changed += [row[0] for row in found.fetchall()]
+    if subject is not None:
+        changed += [row[0] for row in execute(tx, RELIST_ACCESSORIES, (image_id, subject)).fetchall()]
+    return sum(1 if listed else -1 for listed in changed)
+
+
+def count(tx: Connection, image_id: int, now: int, *, artifacts: int = 0, tags: int = 0, listed: int = 0) -> Counted:
+    """Add the differences to what is kept of the image; and whether its registry has one more or one less."""
+    row = execute(tx, COUNT, (now, artifacts, tags, listed, image_id)).fetchone()
+    held, shown, registry_id = int(row[0]), int(row[1]), int(row[2])
+    became = 1 if 0 < held == artifacts else -1 if held == 0 and artifacts < 0 else 0
+    if not became:
+        return Counted(held, shown, None)
+    return Counted(held, shown, int(execute(tx, COUNT_IMAGE, (became, registry_id)).fetchone()[0]))
+
+
+def tags_of(tx: Connection, artifact_id: int, limit: int) -> list[str]:
+    """Up to ``limit`` names of tags of the artifact, in byte order."""
+    return [row[0] for row in execute(tx, TAGS_OF, (artifact_id, limit)).fetchall()]
+
+
+def delete_tag(tx: Connection, image_id: int, name: str, actor: str, now: int) -> str | None:
+    """Remove the tag alone; its artifact stays, and its digest is returned. None when there was no such tag."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
-        return False
+        return None
+    digest: str = found[1]
     execute(tx, REMOVE_TAG, (found[0],))
-    execute(tx, ADD_HISTORY, (image_id, name, found[1], None, actor, now))
-    count_push(tx, image_id, now, new_artifacts=0, new_tags=-1)
-    return True
+    execute(tx, ADD_HISTORY, (image_id, name, digest, None, actor, now))
+    count(tx, image_id, now, tags=-1, listed=relist(tx, image_id, (digest,)))
+    return digest
+
+
+def tagged(tx: Connection, image_id: int, name: str) -> str | None:
+    """The digest that the tag points at."""
+    found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
+    return None if found is None else str(found[1])
+
+
+def find_artifact(tx: Connection, image_id: int, digest: str) -> int | None:
+    row = execute(tx, FIND_ARTIFACT, (image_id, digest)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def parents_of(tx: Connection, image_id: int, digest: str) -> list[str]:
@@ -199,6 +295,7 @@ def delete_artifact(
     Blobs stay linked, so that a push which is under way may rely on them, and may be collected after ``blobs_until``.
     """
     gone: list[str] = []
+    left: set[str] = set()  # children that outlive an index: those without a tag and parent are listed by themselves
     waiting = [digest]
     while waiting:
         one = waiting.pop()
@@ -207,10 +304,17 @@ def delete_artifact(
             continue
         artifact_id = int(found[0])
         children = [row[0] for row in execute(tx, CHILDREN, (artifact_id,)).fetchall()]
-        _remove_artifact(tx, registry_id, image_id, artifact_id, one, int(found[1]), actor, now, blobs_until)
+        tag_count = _remove_artifact(
+            tx, registry_id, image_id, artifact_id, one, int(found[1]), actor, now, blobs_until
+        )
+        count(tx, image_id, now, artifacts=-1, tags=-tag_count, listed=-int(found[2]))
         gone.append(one)
+        left.update(children)
         waiting += [row[0] for row in execute(tx, ACCESSORIES, (image_id, one)).fetchall()]
         waiting += [child for child in children if _is_orphan(tx, image_id, child)]
+    listed = relist(tx, image_id, left - set(gone))
+    if listed:
+        count(tx, image_id, now, listed=listed)
     return gone
 
 
@@ -232,15 +336,32 @@ def _remove_artifact(
     actor: str,
     now: int,
     blobs_until: int,
-) -> None:
-    names = [row[0] for row in execute(tx, TAGS_OF, (artifact_id,)).fetchall()]
+) -> int:
+    """How many tags went with it."""
+    names = tags_of(tx, artifact_id, ALL)
     execute_many(tx, ADD_HISTORY, [(image_id, name, digest, None, actor, now) for name in names])
     sizes = {int(row[0]): int(row[1]) for row in execute(tx, USED_BLOBS, (artifact_id,)).fetchall()}
     review_links_of(tx, artifact_id, blobs_until)
     execute(tx, REMOVE_TAGS_OF, (artifact_id,))
     execute(tx, REMOVE_ARTIFACT, (artifact_id,))
     usage.drop(tx, registry_id, sizes, manifest_size)
-    count_push(tx, image_id, now, new_artifacts=-1, new_tags=-len(names))
+    return len(names)
+
+
+def delete_image(tx: Connection, registry_id: int, image_id: int) -> DeletedImage:
+    """Remove the image with all its artifacts, tags and its history. Blobs go to the collector.
+
+    A few statements however much it holds: 100,000 tags keep the one writer busy for well under a second.
+    """
+    artifacts_held, tags_held = execute(tx, IMAGE_TO_DELETE, (image_id,)).fetchone()
+    freed = usage.drop_image(tx, registry_id, image_id)
+    review_blobs_of_image(tx, image_id)
+    for table in ("artifact_blobs", "awaited_blobs", "tags", "artifacts", "link_reviews", "blob_links"):
+        execute(tx, f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
+    execute(tx, "DELETE FROM images WHERE id = ?", (image_id,))
+    if artifacts_held:
+        execute(tx, COUNT_IMAGE, (-1, registry_id)).fetchone()
+    return DeletedImage(int(artifacts_held), int(tags_held), freed)
 
 
 def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:

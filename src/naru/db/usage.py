@@ -7,6 +7,7 @@ a blob, ``usage_deltas`` is appended to and folded into the registry's row now a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -26,6 +27,36 @@ USED = """
     FROM registries r WHERE r.id = ?
 """
 USES = "SELECT count(*) FROM registry_blobs WHERE registry_id = ? AND blob_id = ?"
+DROP_IMAGE = """
+    UPDATE registry_blobs SET artifacts = artifacts - (SELECT count(*) FROM artifact_blobs ab
+        WHERE ab.image_id = ? AND ab.blob_id = registry_blobs.blob_id)
+    WHERE registry_id = ? AND blob_id IN (SELECT blob_id FROM artifact_blobs WHERE image_id = ?)
+"""
+_NO_MORE_USED = """
+    registry_id = ? AND artifacts <= 0 AND blob_id IN (SELECT blob_id FROM artifact_blobs WHERE image_id = ?)
+"""
+FREED = (
+    f"SELECT coalesce(sum(size), 0) FROM blobs WHERE id IN (SELECT blob_id FROM registry_blobs WHERE {_NO_MORE_USED})"
+)
+FORGET_BLOBS = f"DELETE FROM registry_blobs WHERE {_NO_MORE_USED}"
+MANIFEST_BYTES = "SELECT coalesce(sum(manifest_size), 0) FROM artifacts WHERE image_id = ?"
+LIMITS = """
+    SELECT p.limit_images, p.limit_artifacts, p.limit_tags, r.limit_storage
+    FROM registries r JOIN projects p ON p.id = r.project_id WHERE r.id = ?
+"""
+QUOTA = "SELECT limit_storage FROM registries WHERE id = ?"
+IS_PENDING = "SELECT count(*) FROM pending_blobs WHERE image_id = ? AND blob_id = ?"
+PENDING = """
+    SELECT coalesce(sum(b.size), 0) FROM blobs b
+    WHERE b.id IN (SELECT p.blob_id FROM pending_blobs p WHERE p.registry_id = ?)
+        AND NOT EXISTS (SELECT 1 FROM registry_blobs rb WHERE rb.registry_id = ? AND rb.blob_id = b.id)
+"""
+ADD_PENDING = "INSERT INTO pending_blobs (image_id, blob_id, registry_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+FORGET_PENDING = """
+    DELETE FROM pending_blobs
+    WHERE image_id = ? AND blob_id IN (SELECT blob_id FROM artifact_blobs WHERE artifact_id = ?)
+"""
+TAG_COUNT = "SELECT count(*) FROM tags WHERE artifact_id = ?"
 LAST_DELTA = "SELECT max(id) FROM usage_deltas"
 FOLDED = "SELECT registry_id, sum(bytes) FROM usage_deltas WHERE id <= ? GROUP BY registry_id"
 FOLD = "UPDATE registries SET used_bytes = used_bytes + ? WHERE id = ?"
@@ -65,6 +96,63 @@ def drop(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_si
     if freed:
         execute(tx, ADD_DELTA, (registry_id, -freed))
     return freed
+
+
+def drop_image(tx: Connection, registry_id: int, image_id: int) -> int:
+    """Everything in the image is about to go. The bytes that nothing of the registry will use any more."""
+    manifests = int(execute(tx, MANIFEST_BYTES, (image_id,)).fetchone()[0])
+    execute(tx, DROP_IMAGE, (image_id, registry_id, image_id))
+    freed = manifests + int(execute(tx, FREED, (registry_id, image_id)).fetchone()[0])
+    execute(tx, FORGET_BLOBS, (registry_id, image_id))
+    if freed:
+        execute(tx, ADD_DELTA, (registry_id, -freed))
+    return freed
+
+
+# Limits.
+
+
+class Limits(NamedTuple):
+    """Of a registry and its project; None: no limit of its own. ``storage`` in bytes."""
+
+    images: int | None
+    artifacts: int | None
+    tags: int | None
+    storage: int | None
+
+
+def limits(tx: Connection, registry_id: int) -> Limits:
+    row = execute(tx, LIMITS, (registry_id,)).fetchone()
+    return Limits(None, None, None, None) if row is None else Limits(*row)
+
+
+def quota(tx: Connection, registry_id: int) -> int | None:
+    """The bytes that the registry may use; None: any number."""
+    row = execute(tx, QUOTA, (registry_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def tag_count(tx: Connection, artifact_id: int) -> int:
+    return int(execute(tx, TAG_COUNT, (artifact_id,)).fetchone()[0])
+
+
+def is_pending(tx: Connection, image_id: int, blob_id: int) -> bool:
+    """Whether the blob was uploaded to the image before and waits for a manifest."""
+    return bool(execute(tx, IS_PENDING, (image_id, blob_id)).fetchone()[0])
+
+
+def pending(tx: Connection, registry_id: int) -> int:
+    """Bytes that were uploaded to the registry, with a quota, and that no manifest of it uses yet."""
+    return int(execute(tx, PENDING, (registry_id, registry_id)).fetchone()[0])
+
+
+def add_pending(tx: Connection, registry_id: int, image_id: int, blob_id: int) -> None:
+    execute(tx, ADD_PENDING, (image_id, blob_id, registry_id))
+
+
+def forget_pending(tx: Connection, image_id: int, artifact_id: int) -> None:
+    """The artifact uses its blobs now."""
+    execute(tx, FORGET_PENDING, (image_id, artifact_id))
 
 
 def fold(tx: Connection) -> None:

@@ -178,6 +178,9 @@ class Fsck:
         wrong = await self._database.read(rows.wrong_counts)
         if repair and wrong:
             await self._database.write(lambda tx: rows.set_counts(tx, wrong))
+        lists = await self._database.read(rows.wrong_lists)
+        if repair and lists:
+            await self._database.write(rows.set_lists)
         usage = await self._database.read(rows.wrong_usage)
         if repair and usage:
             await self._database.write(rows.set_usage)
@@ -185,6 +188,7 @@ class Fsck:
             Finding("usage", f"registry {name}", f"{kept} bytes are kept as its usage, it uses {right}", repair)
             for _, name, kept, right in usage
         ]
+        findings += [Finding("list", one, "lists or counts other artifacts than it should", repair) for one in lists]
         return findings + [
             Finding(
                 "count", f"image {name}", f"holds {artifacts} artifacts and {tags} tags, another number is kept", repair

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from naru.core.accessories import by_subject, by_tag
+from naru.core.audit import Action
 from naru.core.digest import Digest
 from naru.core.errors import ArtifactInUse, Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
 from naru.core.manifest import Manifest, parse
-from naru.core.names import RepositoryName
+from naru.core.names import RepositoryName, tag_name
 from naru.core.permissions import Grant, Permission
 from naru.core.ports import Clock
+from naru.db import audit
 from naru.db import images as image_rows
 from naru.db.engine import Database
-from naru.db.images import HeldBlob
+from naru.db.images import HeldBlob, StoredArtifact
 from naru.db.pull import FoundManifest, PullQueries
 from naru.services.activity import Activity
+from naru.services.limits import PushLimits
+
+#: Names of tags that a row of the audit log holds.
+AUDITED_TAGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Manifests:
         database: Database,
         pull: PullQueries,
         activity: Activity,
+        limits: PushLimits,
         clock: Clock,
         grace_seconds: int,
         allow_sparse: bool,
@@ -41,6 +48,7 @@ class Manifests:
         self._database = database
         self._pull = pull
         self._activity = activity
+        self._limits = limits
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
         self._allow_sparse = allow_sparse
@@ -79,7 +87,8 @@ class Manifests:
         """Store the manifest and point its tags at it, or nothing at all. Durable when this returns.
 
         ``ManifestInvalid``, ``DigestInvalid`` (the bytes are not those of the digest in the address),
-        ``ManifestBlobUnknown`` (with the missing digests), ``SizeInvalid`` (a descriptor lies), ``Denied``.
+        ``ManifestBlobUnknown`` (with the missing digests), ``SizeInvalid`` (a descriptor lies), ``Denied``,
+        ``LimitExceeded``.
         """
         grant.require(Permission.PUSH)
         if grant.registry.kind == "cache":
@@ -94,22 +103,66 @@ class Manifests:
         now = self._clock.now()
 
         def store(tx: Any) -> None:
-            # (2) The facts, and (3) the rules.
+            # (2) The facts, and (3) the rules that need no more than they.
             image_id = image_rows.ensure_image(tx, grant.registry.id, name.image, now)
             held = self._check_blobs(tx, image_id, name, manifest)
             # (4) The change.
-            registry_id, actor = grant.registry.id, grant.actor.name
             accessory = by_subject(manifest) or by_tag(tags)
             stored = image_rows.store_artifact(
-                tx, registry_id, image_id, manifest, str(digest), body, held, accessory, now
+                tx, grant.registry.id, image_id, manifest, str(digest), body, held, accessory, now
             )
-            new_tags = sum(
-                image_rows.set_tag(tx, image_id, tag, stored.artifact_id, str(digest), actor, now) for tag in tags
-            )
-            image_rows.count_push(tx, image_id, now, new_artifacts=int(stored.created), new_tags=new_tags)
+            self._set_tags(tx, grant, name, image_id, manifest, stored, str(digest), tags, now)
+            # (5) What happened, for those who ask later.
+            self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
 
         await self._database.write(store)
         return Pushed(digest, tags, manifest.subject.digest if manifest.subject else None)
+
+    def _set_tags(
+        self,
+        tx: Any,
+        grant: Grant,
+        name: RepositoryName,
+        image_id: int,
+        manifest: Manifest,
+        stored: StoredArtifact,
+        digest: str,
+        tags: Sequence[str],
+        now: int,
+    ) -> None:
+        """Tags, counts and limits of a push. The limits are the last rule: they look at the numbers after it."""
+        actor = grant.actor.name
+        changes = [image_rows.set_tag(tx, image_id, tag, stored.artifact_id, digest, actor, now) for tag in tags]
+        touched = {digest, *(change.before for change in changes if change.before is not None)}
+        if stored.created:
+            touched.update(str(child.digest) for child in manifest.children)
+        listed = image_rows.relist(tx, image_id, touched, digest if stored.created else None) + int(stored.created)
+        made = sum(change.made for change in changes)
+        counted = image_rows.count(tx, image_id, now, artifacts=int(stored.created), tags=made, listed=listed)
+        tagged = any(change.changed for change in changes)
+        if stored.created or tagged:
+            self._limits.check_push(
+                tx, grant.registry.id, name, image_id, stored, counted, listed=listed, tagged=tagged
+            )
+        if not stored.created:  # a push of what is there: the tags alone are news
+            for tag, change in zip(tags, changes, strict=True):
+                if change.changed:
+                    self._record(tx, grant, name, Action.TAG_CREATE, tag, digest, before=change.before)
+
+    def _record(
+        self,
+        tx: Any,
+        grant: Grant,
+        name: RepositoryName,
+        action: Action,
+        reference: Digest | str,
+        digest: Digest | str,
+        **more: object,
+    ) -> None:
+        """The row of the audit log; ``more`` that is None is left out."""
+        resource = f"{name}@{reference}" if isinstance(reference, Digest) else f"{name}:{reference}"
+        detail = {"digest": str(digest)} | {key: value for key, value in more.items() if value is not None}
+        audit.record(tx, grant.registry.project_id, self._clock.now(), action, grant.actor, resource, detail)
 
     def _check_blobs(self, tx: Any, image_id: int, name: RepositoryName, manifest: Manifest) -> dict[str, HeldBlob]:
         """The manifest's blobs that the image holds, by digest; that another image holds them does not count.
@@ -137,19 +190,68 @@ class Manifests:
                 )
         return held
 
-    async def delete(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
-        """By tag: the tag alone goes. By digest: the artifact with all its tags, its accessories, and children that
-        nothing else names. ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index."""
+    async def tag(self, grant: Grant, name: RepositoryName, reference: Digest | str, tag: str) -> None:
+        """Point ``tag`` at an artifact that is there; a tag that names another one is moved.
+
+        ``TagInvalid``, ``ManifestUnknown``, ``LimitExceeded``.
+        """
+        grant.require(Permission.MANAGE)
+        tag = tag_name(tag)
+        now = self._clock.now()
+
+        def point(tx: Any) -> None:
+            image_id, digest = _resolve(tx, grant, name, reference)
+            artifact_id = image_rows.find_artifact(tx, image_id, digest)
+            if artifact_id is None:
+                raise _unknown(name, reference)
+            accessory = by_tag((tag,))
+            if accessory is not None:
+                image_rows.become_accessory(tx, artifact_id, accessory)
+            change = image_rows.set_tag(tx, image_id, tag, artifact_id, digest, grant.actor.name, now)
+            touched = (digest,) if change.before is None else (digest, change.before)
+            listed = image_rows.relist(tx, image_id, touched)
+            image_rows.count(tx, image_id, now, tags=int(change.made), listed=listed)
+            if change.changed:
+                self._limits.check_tag(tx, grant.registry.id, name, artifact_id)
+            self._record(tx, grant, name, Action.TAG_CREATE, tag, digest, before=change.before)
+
+        await self._database.write(point)
+
+    async def untag(self, grant: Grant, name: RepositoryName, tag: str, reference: Digest | str | None = None) -> None:
+        """Remove the tag alone; its artifact stays. ``ManifestUnknown``, also when it is not one of ``reference``."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
 
-        def remove(tx: Any) -> bool:
-            image_id = image_rows.find_image(tx, grant.registry.id, name.image)
-            if image_id is None:
-                return False
-            if not isinstance(reference, Digest):
-                return image_rows.delete_tag(tx, image_id, reference, grant.actor.name, now)
-            digest = str(reference)
+        def remove(tx: Any) -> None:
+            image_id, digest = _resolve(tx, grant, name, tag)
+            if reference is not None and _resolve(tx, grant, name, reference)[1] != digest:
+                raise ManifestUnknown(f"the tag '{tag}' of image '{name}' names {digest}, not this artifact")
+            image_rows.delete_tag(tx, image_id, tag, grant.actor.name, now)
+            self._record(tx, grant, name, Action.TAG_DELETE, tag, digest)
+
+        await self._database.write(remove)
+
+    async def delete(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
+        """As the distribution spec has it. By tag: the tag alone goes. By digest: the artifact, see
+        ``delete_artifact``."""
+        if isinstance(reference, Digest):
+            await self.delete_artifact(grant, name, reference)
+        else:
+            await self.untag(grant, name, reference)
+
+    async def delete_artifact(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
+        """The artifact with all its tags, its accessories, and children that nothing else names.
+
+        ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index.
+        """
+        grant.require(Permission.DELETE)
+        now = self._clock.now()
+
+        def remove(tx: Any) -> None:
+            image_id, digest = _resolve(tx, grant, name, reference)
+            artifact_id = image_rows.find_artifact(tx, image_id, digest)
+            if artifact_id is None:
+                raise _unknown(name, reference)
             parents = image_rows.parents_of(tx, image_id, digest)
             if parents:
                 raise ArtifactInUse(
@@ -157,14 +259,27 @@ class Manifests:
                     "what no tag and no other index names",
                     detail={"indexes": parents},
                 )
-            return bool(
-                image_rows.delete_artifact(
-                    tx, grant.registry.id, image_id, digest, grant.actor.name, now, now + self._grace
-                )
+            tags = image_rows.tags_of(tx, artifact_id, AUDITED_TAGS)
+            gone = image_rows.delete_artifact(
+                tx, grant.registry.id, image_id, digest, grant.actor.name, now, now + self._grace
             )
+            along = gone[1 : 1 + AUDITED_TAGS] or None
+            self._record(tx, grant, name, Action.ARTIFACT_DELETE, Digest.parse(digest), digest, tags=tags, along=along)
 
-        if not await self._database.write(remove):
-            raise _unknown(name, reference)
+        await self._database.write(remove)
+
+
+def _resolve(tx: Any, grant: Grant, name: RepositoryName, reference: Digest | str) -> tuple[int, str]:
+    """The image's id, and the digest that the reference names; ``ManifestUnknown``. A digest need not be there."""
+    image_id = image_rows.find_image(tx, grant.registry.id, name.image)
+    if image_id is None:
+        raise _unknown(name, reference)
+    if isinstance(reference, Digest):
+        return image_id, str(reference)
+    digest = image_rows.tagged(tx, image_id, reference)
+    if digest is None:
+        raise _unknown(name, reference)
+    return image_id, digest
 
 
 def _unknown(name: RepositoryName, reference: Digest | str) -> ManifestUnknown:

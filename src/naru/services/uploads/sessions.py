@@ -16,6 +16,7 @@ from typing import Any
 from naru.core.digest import Digest, new_hash, new_key
 from naru.core.errors import (
     DigestInvalid,
+    LimitExceeded,
     NaruError,
     RangeInvalid,
     SizeInvalid,
@@ -32,6 +33,7 @@ from naru.db import blobs as blob_rows
 from naru.db.engine import Database
 from naru.db.images import ensure_image
 from naru.db.pull import FoundUpload, PullQueries
+from naru.services.limits import UploadQuota
 from naru.services.uploads.memory import HASHED_INLINE_BYTES, Room, RunningHashes, Upload, Whole
 
 
@@ -166,7 +168,8 @@ class Uploads:
         """Add the last chunk, check the digest, store the blob for good and link it to the image.
 
         ``length`` is the body's, in bytes, None when the client did not say it.
-        ``DigestInvalid`` when the bytes are others: the upload is then gone, and nothing is stored.
+        ``DigestInvalid`` when the bytes are others, ``LimitExceeded`` when the registry's quota has no room for them:
+        the upload is then gone, and nothing is stored.
         """
         grant.require(Permission.PUSH)
         await self._owned(grant, name, upload_id)
@@ -288,10 +291,13 @@ class Uploads:
 
         def link(tx: Any) -> blob_rows.LinkedBlob:
             image_id = ensure_image(tx, grant.registry.id, name.image, now)
+            quota = UploadQuota(tx, grant.registry.id, image_id, str(digest), upload.offset)
             linked = blob_rows.link_blob(tx, image_id, str(digest), upload.offset, key, now, now + self._grace)
             # A sweep takes the row before the bytes: while the row is there, the file that became the blob was whole.
             if has_row and not linked.missing and not blob_rows.remove_upload(tx, upload.id):
                 raise UploadUnknown("this upload has expired or was cancelled; start a new one")
+            if not linked.missing:
+                quota.check(tx, grant.registry.name)
             return linked
 
         try:
@@ -302,6 +308,8 @@ class Uploads:
                 if not isinstance(error, Unavailable):  # rolled back for sure: no row names the file
                     with suppress(NaruError):
                         await self._blobs.delete([key])
+            if isinstance(error, LimitExceeded) and has_row:
+                await self._forget(upload.id)  # it can never be finished
             raise
 
     async def _owned(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
