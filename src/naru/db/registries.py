@@ -21,6 +21,7 @@ from naru.db.schema import (
     tags,
     usage_deltas,
 )
+from naru.db.schema import common_cves as shared_cves
 
 #: What lists may be sorted by.
 SORTS: dict[str, ColumnElement[object]] = {
@@ -139,6 +140,19 @@ def set_allowed(tx: Connection, registry_id: int, cves: Sequence[str]) -> None:
     rows = [{"registry_id": registry_id, "cve_id": cve} for cve in sorted(set(cves))]
     if rows:
         tx.execute(insert(allowed_cves), rows)
+
+
+def common_cves(tx: Connection, project_id: int) -> list[str]:
+    """What the registries of the project share."""
+    asked = select(shared_cves.c.cve_id).where(shared_cves.c.project_id == project_id)
+    return list(tx.execute(asked.order_by(shared_cves.c.cve_id)).scalars())
+
+
+def set_common_cves(tx: Connection, project_id: int, cves: Sequence[str]) -> None:
+    tx.execute(delete(shared_cves).where(shared_cves.c.project_id == project_id))
+    rows = [{"project_id": project_id, "cve_id": cve} for cve in sorted(set(cves))]
+    if rows:
+        tx.execute(insert(shared_cves), rows)
 
 
 def remove_registry(tx: Connection, registry_id: int) -> None:

@@ -56,11 +56,8 @@ class RegistryChange:
             else:
                 known = ", ".join([*_SWITCHES, "severity"])
                 raise BadRequest(f"metadata has no key {ascii(key)[:60]}; it has {known}")
-        for cve in cves or ():
-            if not _CVE.fullmatch(cve):
-                raise BadRequest(f"{ascii(cve)[:70]} is no CVE id, such as CVE-2024-12345")
-        if cves is not None and len(cves) > MAX_CVES:
-            raise BadRequest(f"an allowlist holds at most {MAX_CVES} CVEs, {len(cves)} were given")
+        if cves is not None:
+            check_cves(cves)
         return cls(values, cves)
 
     @classmethod
@@ -210,6 +207,24 @@ class Registries:
 
         await self._database.write(apply)
 
+    async def common_cves(self, grant: ProjectGrant) -> Sequence[str]:
+        """The CVEs that registries without a list of their own overlook."""
+        grant.require(Permission.VIEW)
+        return await self._database.read(lambda tx: rows.common_cves(tx, grant.project.id))
+
+    async def set_common_cves(self, grant: ProjectGrant, cves: Sequence[str]) -> None:
+        """``BadRequest`` for what is no CVE id, and for too many."""
+        grant.require(Permission.MANAGE)
+        check_cves(cves)
+        now = self._clock.now()
+
+        def store(tx: Any) -> None:
+            rows.set_common_cves(tx, grant.project.id, cves)
+            detail = {"items": sorted(set(cves))}
+            audit.record(tx, grant.project.id, now, Action.CVE_ALLOWLIST_UPDATE, grant.actor, "CVEAllowlist", detail)
+
+        await self._database.write(store)
+
     async def delete(self, grant: ProjectGrant, registry_id: int, *, with_images: bool = False) -> None:
         """``Conflict`` while it holds images, unless ``with_images``; their blobs go to the collector."""
         grant.require(Permission.MANAGE)
@@ -231,6 +246,15 @@ class Registries:
             audit.record(tx, grant.project.id, now, Action.REGISTRY_DELETE, grant.actor, name, detail)
 
         await self._database.write(remove)
+
+
+def check_cves(cves: Sequence[str]) -> None:
+    """``BadRequest`` for what is no CVE id, and for too many."""
+    for cve in cves:
+        if not _CVE.fullmatch(cve):
+            raise BadRequest(f"{ascii(cve)[:70]} is no CVE id, such as CVE-2024-12345")
+    if len(cves) > MAX_CVES:
+        raise BadRequest(f"an allowlist holds at most {MAX_CVES} CVEs, {len(cves)} were given")
 
 
 def refuse_cache(registry_id: int) -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from naru import __version__
 from naru.core.errors import BadRequest, MethodNotAllowed, NaruError, NotFound
-from naru.web.api import audit, registries
+from naru.web.api import audit, cve_allowlist, later, registries
 from naru.web.api.access import transport_of
 from naru.web.api.envelope import failure
 from naru.web.api.services import ApiServices
@@ -20,7 +20,7 @@ from naru.web.api.services import ApiServices
 log = logging.getLogger(__name__)
 
 PREFIX = "/ncr/v2.0/appkeys/{appKey}"
-MODULES = (registries, audit)
+MODULES = (registries, cve_allowlist, audit, *later.MODULES)
 
 
 def build_api(services: ApiServices) -> FastAPI:
