@@ -20,6 +20,7 @@ from naru.db.pull import PullQueries
 from naru.log import AccessLog
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
 from naru.services.activity import Activity
+from naru.services.api_tokens import ApiTokens
 from naru.services.audit import AuditLog
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
@@ -30,13 +31,16 @@ from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
 from naru.services.registries import Registries
 from naru.services.secrets import Verifier, derive, installation_key
+from naru.services.sign_ins import SignIns
 from naru.services.tokens import Tokens
 from naru.services.uploads import Uploads
+from naru.services.usage import Usage
 from naru.settings import Settings
 from naru.storage.filesystem import filesystem_storage
 from naru.storage.memory import memory_storage
 from naru.web.addresses import Addresses
 from naru.web.api.services import ApiServices
+from naru.web.api_guard import ApiGuard
 from naru.web.door import Door, Drain, Handle
 from naru.web.guard import Guard
 from naru.web.http import Receive, Scope, Send
@@ -63,6 +67,7 @@ class Core:
     members: Members
     keys: Keys
     registries: Registries
+    usage: Usage
     collector: Collector
     fsck: Fsck
 
@@ -126,6 +131,7 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
         members=Members(database=database, clock=clock),
         keys=Keys(database=database, clock=clock),
         registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
+        usage=Usage(database=database, clock=clock),
         collector=Collector(
             database=database,
             blobs=blobs,
@@ -155,13 +161,25 @@ class Application:
             private_external_url=settings.private_external_url,
             trusted_proxies=settings.trusted_proxies,
         )
+        key = installation_key(settings.data)
         tokens = Tokens(
-            key=derive(installation_key(settings.data), "token"),
+            key=derive(key, "token"),
             audience=installation_id,
             lifetime_seconds=settings.token_lifetime_seconds,
             clock=clock,
         )
-        identities = Identities(pull=self._pull, activity=self._activity, verifier=core.verifier, clock=clock)
+        sign_ins = SignIns(database=database, clock=clock)
+        identities = Identities(
+            pull=self._pull, activity=self._activity, verifier=core.verifier, sign_ins=sign_ins, clock=clock
+        )
+        api_tokens = ApiTokens(
+            key=derive(key, "api-token"),
+            audience=installation_id,
+            database=database,
+            pull=self._pull,
+            identities=identities,
+            clock=clock,
+        )
         services = Services(
             guard=Guard(pull=self._pull, identities=identities, tokens=tokens, addresses=addresses, clock=clock),
             addresses=addresses,
@@ -188,10 +206,20 @@ class Application:
             ),
             catalog=Catalog(pull=self._pull),
             store=core.blobs,
+            sign_ins=sign_ins,
         )
         self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
         self._api_services = ApiServices(
-            guard=services.guard, addresses=addresses, registries=core.registries, audit=self.audit
+            guard=ApiGuard(pull=self._pull, identities=identities, api_tokens=api_tokens, addresses=addresses),
+            addresses=addresses,
+            api_tokens=api_tokens,
+            projects=core.projects,
+            users=core.users,
+            members=core.members,
+            keys=core.keys,
+            registries=core.registries,
+            usage=core.usage,
+            audit=self.audit,
         )
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         site = Site(

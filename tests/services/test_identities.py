@@ -13,6 +13,7 @@ from naru.core.permissions import Role
 from naru.db.pull import PullQueries
 from naru.services import identities, secrets
 from naru.services.activity import Activity
+from naru.services.sign_ins import SignIns
 from tests import make
 from tests.accounts import Operator
 from tests.asgi import Answer, Client
@@ -167,7 +168,10 @@ async def test_what_is_remembered_of_guesses_is_bounded(naru: Naru, monkeypatch:
     monkeypatch.setattr(identities, "REMEMBERED", 50)
     pull = PullQueries(naru.core.settings.database_file)
     activity = Activity(database=naru.core.database, clock=naru.clock)
-    guard = identities.Identities(pull=pull, activity=activity, verifier=secrets.Verifier(), clock=naru.clock)
+    sign_ins = SignIns(database=naru.core.database, clock=naru.clock)
+    guard = identities.Identities(
+        pull=pull, activity=activity, verifier=secrets.Verifier(), sign_ins=sign_ins, clock=naru.clock
+    )
     try:
         for number in range(300):
             key = "k" * 5000 + str(number)

@@ -105,6 +105,8 @@ BLOB_HOLDERS = """
 """
 STORED_BLOB = "SELECT id, size, storage_key, damaged FROM blobs WHERE digest = ?"
 PROJECT_BY_APPKEY = "SELECT id, name, appkey, host_label, region FROM projects WHERE appkey = ?"
+PROJECT_BY_HOST = "SELECT id FROM projects WHERE host_label = ? AND region = ?"
+REVOKED = "SELECT 1 FROM revoked_tokens WHERE token_id = ?"
 REGISTRY = """
     SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries WHERE project_id = ? AND name = ?
 """
@@ -188,6 +190,15 @@ class PullQueries:
     async def project_by_appkey(self, appkey: str) -> ProjectFacts | None:
         row = self._one(PROJECT_BY_APPKEY, (appkey,))
         return None if row is None else ProjectFacts(*row)
+
+    async def project_by_host(self, label: str, region: str) -> int | None:
+        """Id of the project with that host label in that region."""
+        row = self._one(PROJECT_BY_HOST, (label, region))
+        return None if row is None else int(row[0])
+
+    async def is_revoked(self, token_id: str) -> bool:
+        """Whether the API token was taken back before its time."""
+        return self._one(REVOKED, (token_id,)) is not None
 
     async def registry(self, project_id: int, name: str) -> RegistryFacts | None:
         row = self._one(REGISTRY, (project_id, name))

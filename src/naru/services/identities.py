@@ -18,6 +18,7 @@ from naru.core.ports import Clock
 from naru.db.pull import FoundKey, PullQueries
 from naru.services.activity import Activity
 from naru.services.secrets import Verifier
+from naru.services.sign_ins import SignIns
 
 STANDING_MICROSECONDS = 2_000_000
 REMEMBERED = 20_000
@@ -48,10 +49,13 @@ class Standing:
 
 
 class Identities:
-    def __init__(self, *, pull: PullQueries, activity: Activity, verifier: Verifier, clock: Clock) -> None:
+    def __init__(
+        self, *, pull: PullQueries, activity: Activity, verifier: Verifier, sign_ins: SignIns, clock: Clock
+    ) -> None:
         self._pull = pull
         self._activity = activity
         self._verifier = verifier
+        self._sign_ins = sign_ins
         self._clock = clock
         self._standings: dict[int, tuple[int, Standing | None]] = {}
         self._proved: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
@@ -70,7 +74,7 @@ class Identities:
         self._standings[key_id] = (now, standing)
         return standing
 
-    async def sign_in(self, access_key: str, secret: str, address: str) -> Standing | None:
+    async def sign_in(self, access_key: str, secret: str, address: str, request_id: str = "") -> Standing | None:
         """The standing of the key whose secret this is; None when either is wrong (nobody learns which).
 
         ``TooManyRequests`` after too many wrong secrets, for that key from that address alone: nobody locks out others.
@@ -85,12 +89,11 @@ class Identities:
             self._proved.pop(proof, None)
         self._refuse_guessing(access_key, address)
         found = await self._pull.key_by_name(access_key)
-        if not await self._verifier.matches(secret, found.secret_hash if found else None):
-            self._count_failure(access_key, address)
-            return None
-        standing = _standing(found, self._clock.now())
+        matches = await self._verifier.matches(secret, found.secret_hash if found else None)
+        standing = _standing(found, self._clock.now()) if matches else None
         if standing is None:
             self._count_failure(access_key, address)
+            self._sign_ins.failed(found, address, request_id)
             return None
         self._failures.pop(_counted_by(access_key, address)[0], None)
         self._proved[proof] = (standing.key_id, standing.secret_hash)

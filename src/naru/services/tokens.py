@@ -37,7 +37,7 @@ class Token:
     key_id: int | None  # None: nobody signed in
     stamp: str  # of the key's secret, see ``Standing``
     access: Access
-    catalog: bool
+    catalog: int | None  # the project whose catalogue it is good for
     expires_at: int  # microseconds since 1970 UTC
 
 
@@ -56,16 +56,11 @@ class Tokens:
         self._clock = clock
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
 
-    def issue(self, key_id: int | None, stamp: str, access: Access, *, catalog: bool) -> IssuedToken:
-        """``BadRequest`` when the scopes are too many for a header."""
+    def issue(self, key_id: int | None, stamp: str, access: Access, *, catalog: int | None) -> IssuedToken:
+        """``catalog`` is the project whose catalogue it is for. ``BadRequest`` when the scopes are too many for a
+        header."""
         now = self._clock.now()
-        seconds = now // 1_000_000
         claims: dict[str, Any] = {
-            "iss": "naru",
-            "aud": self._audience,
-            "iat": seconds,
-            "nbf": seconds,
-            "exp": seconds + self._lifetime,
             "jti": secrets.token_hex(8),
             "key": key_id,
             "stamp": stamp,
@@ -74,7 +69,7 @@ class Tokens:
             ],
             "catalog": catalog,
         }
-        token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        token = sign_claims(claims, key=self._key, audience=self._audience, now=now, lifetime=self._lifetime)
         if len(token) > MAX_TOKEN_BYTES:
             raise BadRequest(f"the scopes make a token of more than {MAX_TOKEN_BYTES} bytes; ask for fewer at once")
         return IssuedToken(token, self._lifetime, now)
@@ -103,25 +98,9 @@ class Tokens:
         return token
 
     def _decode(self, text: str, now: int) -> Token:
-        if len(text) > MAX_TOKEN_BYTES or text.count(".") != 2:
-            raise Unauthorized("this is not a token of this server; sign in again")
+        claims = read_claims(text, key=self._key, audience=self._audience, now=now)
         try:
-            claims = jwt.decode(
-                text,
-                self._key,
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                issuer="naru",
-                options={
-                    "require": ["exp", "iat", "nbf", "aud", "iss"],
-                    # The time is checked here, against our clock.
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                },
-            )
-            if claims["nbf"] > now // 1_000_000 + LEEWAY_SECONDS:
-                raise Unauthorized("the token is not valid yet: the clocks of the servers differ too much")
+            catalog = claims["catalog"]
             return Token(
                 claims["key"],
                 str(claims["stamp"]),
@@ -129,8 +108,42 @@ class Tokens:
                     (int(registry_id), str(image)): frozenset(Permission(action) for action in actions)
                     for registry_id, image, actions in claims["access"]
                 },
-                bool(claims["catalog"]),
+                None if catalog is None else int(catalog),
                 int(claims["exp"]) * 1_000_000,
             )
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise Unauthorized("this is not a token of this server; sign in again") from error
+
+
+def sign_claims(claims: dict[str, Any], *, key: bytes, audience: str, now: int, lifetime: int) -> str:
+    """A JWT with these claims and the registered ones (RFC 7519 section 4.1), good for ``lifetime`` seconds."""
+    seconds = now // 1_000_000
+    registered = {"iss": "naru", "aud": audience, "iat": seconds, "nbf": seconds, "exp": seconds + lifetime}
+    return jwt.encode(registered | claims, key, algorithm=ALGORITHM)
+
+
+def read_claims(text: str, *, key: bytes, audience: str, now: int) -> dict[str, Any]:
+    """The claims of a JWT that we signed for the audience; ``Unauthorized``. When it expires is for the caller to
+    check."""
+    if len(text) > MAX_TOKEN_BYTES or text.count(".") != 2:
+        raise Unauthorized("this is not a token of this server; sign in again")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            text,
+            key,
+            algorithms=[ALGORITHM],
+            audience=audience,
+            issuer="naru",
+            options={
+                "require": ["exp", "iat", "nbf", "aud", "iss"],
+                # The time is checked here, against our clock.
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+        if claims["nbf"] > now // 1_000_000 + LEEWAY_SECONDS:
+            raise Unauthorized("the token is not valid yet: the clocks of the servers differ too much")
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise Unauthorized("this is not a token of this server; sign in again") from error
+    return claims

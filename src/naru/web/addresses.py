@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from naru.core.hosts import project_host, read_host
+from naru.core.permissions import ProjectFacts
 from naru.web.http import Request
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?", re.ASCII)
@@ -49,26 +51,38 @@ class Addresses:
                 return str(address)
         return request.address
 
+    def asked_host(self, request: Request) -> bytes:
+        """Host, and port, that the client asked for, as it was sent: what a trusted proxy says, else ``Host``."""
+        if self._trusted and b"x-forwarded-host" in request.headers and self._from_proxy(request):
+            return request.headers[b"x-forwarded-host"]
+        return request.headers.get(b"host", b"")
+
     def base_url(self, request: Request) -> str:
-        """Scheme and host as the client knows them: the configured external URL, else what it asked for."""
+        """Scheme and host as the client knows them: the configured external URL, else what it asked for.
+
+        Who asked for a host of a project's form stays there: under another host it would be another project.
+        """
         configured = self._external[self.listener(request)]
+        host = self.asked_host(request).decode("latin-1")
+        is_host = _HOST.fullmatch(host) is not None
         if configured is not None:
-            return configured
+            return f"{configured.partition('://')[0]}://{host}" if is_host and read_host(host) else configured
         scheme = str(request.scope.get("scheme", "http"))
-        host = request.header(b"host") or ""
         if self._from_proxy(request):
             forwarded = request.header(b"x-forwarded-proto")
             scheme = forwarded if forwarded in {"http", "https"} else scheme
-            host = request.header(b"x-forwarded-host") or host
-        if not _HOST.fullmatch(host):
+        if not is_host:
             server = request.scope.get("server") or ("localhost", None)
             host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
         return f"{scheme}://{host}"
 
-    def host(self, request: Request, listener: str) -> str:
-        """Host under which clients reach a listener: of the configured external URL, else the one of this request."""
-        configured = self._external[listener]
-        return (configured or self.base_url(request)).partition("://")[2]
+    def registry_host(self, request: Request, listener: str, project: ProjectFacts) -> str:
+        """Host under which clients reach the project's registries through a listener.
+
+        Of the configured external URL, else the one of this request; with a label, the project's own host beside it.
+        """
+        host = (self._external[listener] or self.base_url(request)).partition("://")[2]
+        return project_host(project.host_label, project.region, host, private=listener == "private")
 
     def service(self, request: Request) -> str:
         """The name of this registry in the token protocol: its host."""
@@ -80,8 +94,9 @@ class Addresses:
     def location(self, request: Request, path: str) -> bytes:
         """For ``Location``: absolute when an external URL is configured, else relative, which is right behind any
         proxy."""
-        configured = self._external[self.listener(request)]
-        return ((configured or "") + path).encode()
+        if self._external[self.listener(request)] is None:
+            return path.encode()
+        return (self.base_url(request) + path).encode()
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -39,6 +39,9 @@ _SINGLE = (
     b"range",
     b"transfer-encoding",
     b"x-naru-listener",
+    b"x-nhn-authorization",
+    b"x-tc-authentication-id",
+    b"x-tc-authentication-secret",
 )
 
 

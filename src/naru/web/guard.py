@@ -1,4 +1,4 @@
-"""From a request to a ``Grant``: 401, 403 and 404 are decided here and nowhere else.
+"""From a request for ``/v2/`` to a ``Grant``: 401, 403 and 404 are decided here (``api_guard``: for the API) alone.
 
 What somebody may not see is answered as if it did not exist, in the same words. What a token lacks but its holder may
 do is answered with a challenge that names the scope, so that the client asks for a wider token.
@@ -13,9 +13,10 @@ import contextlib
 from dataclasses import dataclass
 
 from naru.core.audit import Actor
-from naru.core.errors import Denied, NameInvalid, NameUnknown, NotFound, Unauthorized
+from naru.core.errors import Denied, NameInvalid, NameUnknown, Unauthorized
+from naru.core.hosts import MAX_HOST, read_host
 from naru.core.names import RepositoryName
-from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, ProjectGrant, RegistryFacts
+from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, RegistryFacts
 from naru.core.ports import Clock
 from naru.db.pull import PullQueries
 from naru.services.identities import Identities, Standing
@@ -26,6 +27,8 @@ from naru.web.http import Request
 #: Facts of a registry may be this old when another node changed them; this node's changes count at once.
 FACTS_MICROSECONDS = 2_000_000
 MAX_AUTHORIZATION_BYTES = 20_000
+#: Registries, and hosts, whose facts are kept: anybody may ask by any host.
+REMEMBERED = 10_000
 
 _ACTIONS = {
     Permission.VIEW: "pull",
@@ -57,8 +60,8 @@ class Guard:
         self._tokens = tokens
         self._addresses = addresses
         self._clock = clock
-        self._facts: dict[str, tuple[int, RegistryFacts]] = {}
-        self._project: int | None = None
+        self._facts: dict[tuple[int, str], tuple[int, RegistryFacts]] = {}
+        self._projects: dict[bytes, tuple[int, int]] = {}  # host -> when it was looked up, project
 
     # Who.
 
@@ -116,7 +119,8 @@ class Guard:
 
     async def sign_in(self, request: Request, access_key: str, secret: str) -> Standing:
         """The standing of the key, or ``Unauthorized`` that does not tell what was wrong."""
-        standing = await self._identities.sign_in(access_key, secret, self._addresses.client(request))
+        address = self._addresses.client(request)
+        standing = await self._identities.sign_in(access_key, secret, address, request.request_id)
         if standing is None:
             raise self.challenge(request, "the access key ID or its secret is wrong, or the key is disabled")
         return standing
@@ -127,7 +131,7 @@ class Guard:
         self, request: Request, caller: Caller, name: RepositoryName, needs: tuple[Permission, ...]
     ) -> Grant:
         """Proof that the caller may do one of ``needs`` in the image, or the right refusal."""
-        facts = await self.registry(name.registry)
+        facts = await self.registry(request, name.registry)
         allowed = self._allowed(caller, facts)
         if caller.standing is None:
             limit = self._limit(caller, facts, name)
@@ -158,9 +162,12 @@ class Guard:
             )
         return Grant(facts, limited, caller.standing.user_id, self.actor(request, caller))
 
-    async def may(self, caller: Caller, name: RepositoryName, permission: Permission) -> Grant | None:
-        """A grant for something beside what the request names (the source of a mount), or None without a word."""
-        facts = await self.registry(name.registry)
+    async def may(self, request: Request, caller: Caller, name: RepositoryName, permission: Permission) -> Grant | None:
+        """A grant for something beside what the request names (the source of a mount), or None without a word.
+
+        It is of the request's project: nothing is mounted across projects.
+        """
+        facts = await self.registry(request, name.registry)
         if facts is None or not self._reachable(caller, facts):
             return None
         limited = self._allowed(caller, facts) & self._limit(caller, facts, name)
@@ -173,7 +180,8 @@ class Guard:
         """A grant to view for each registry that the caller may see, in the order of the catalogue."""
         if caller.standing is None:
             raise self.challenge(request, "sign in: the catalogue needs an access key", scope="registry:catalog:*")
-        if caller.token is not None and not caller.token.catalog:
+        project_id = await self.project(request)
+        if caller.token is not None and caller.token.catalog != project_id:
             raise self.challenge(
                 request,
                 "the token is not good for the catalogue",
@@ -181,20 +189,20 @@ class Guard:
                 scope="registry:catalog:*",
             )
         grants = []
-        for facts in await self._pull.registries(await self.project()):
+        for facts in await self._pull.registries(project_id):
             allowed = self._allowed(caller, facts)
             if Permission.VIEW in allowed and self._reachable(caller, facts):
                 grants.append(Grant(facts, allowed, caller.standing.user_id, self.actor(request, caller)))
         return grants
 
     async def scopes(
-        self, caller: Caller, wanted: list[tuple[RepositoryName, frozenset[Permission]]]
+        self, request: Request, caller: Caller, wanted: list[tuple[RepositoryName, frozenset[Permission]]]
     ) -> dict[RepositoryName, tuple[int, frozenset[Permission]]]:
         """The part of the wanted scopes that the caller may have, with the registry's id: never an error, what is not
         allowed is left out."""
         access: dict[RepositoryName, tuple[int, frozenset[Permission]]] = {}
         for name, permissions in wanted:
-            facts = await self.registry(name.registry)
+            facts = await self.registry(request, name.registry)
             if facts is None or not self._reachable(caller, facts):
                 continue
             _id, before = access.get(name, (facts.id, NOTHING))
@@ -203,59 +211,38 @@ class Guard:
                 access[name] = (facts.id, allowed)
         return access
 
-    async def project(self) -> int:
-        """Id of the project that the request's host belongs to."""
-        if self._project is None:
-            self._project = await self._pull.default_project()
-        return self._project
-
-    async def project_grant(self, request: Request, appkey: str) -> ProjectGrant:
-        """Proof of what the caller of the public API may do in the project with that appkey.
-
-        ``Unauthorized`` without a good key. A project that does not exist and one in which the caller has no role are
-        answered alike.
-        """
-        standing = await self._api_caller(request)
-        request.actor = standing.user_name
-        project = await self._pull.project_by_appkey(appkey)
-        permissions = standing.permissions(project.id) if project else NOTHING
-        if project is None or not permissions:
-            raise NotFound("there is no project with this appkey in which you have a role")
-        actor = Actor(
-            standing.user_name,
-            standing.user_id,
-            standing.access_key,
-            self._addresses.client(request),
-            request.request_id,
-        )
-        return ProjectGrant(project, permissions, actor, standing.service_admin)
-
-    async def _api_caller(self, request: Request) -> Standing:
-        """By ``X-TC-AUTHENTICATION-ID`` and ``-SECRET`` (NCR API guide, "Authentication")."""
-        access_key = request.header(b"x-tc-authentication-id")
-        secret = request.header(b"x-tc-authentication-secret")
-        if access_key is None or secret is None:
-            raise Unauthorized(
-                "sign in: send an access key in the headers X-TC-AUTHENTICATION-ID and X-TC-AUTHENTICATION-SECRET"
-            )
-        standing = await self._identities.sign_in(access_key, secret, self._addresses.client(request))
-        if standing is None:
-            raise Unauthorized("the access key ID or its secret is wrong, or the key is disabled")
-        return standing
-
-    async def registry(self, name: str) -> RegistryFacts | None:
-        """Facts of the registry, at most two seconds old. That there is none is never remembered."""
+    async def project(self, request: Request) -> int:
+        """Id of the project that the request's host belongs to, as it was at most two seconds ago; any host that is
+        no project's is the default project's."""
+        host = self._addresses.asked_host(request)
         now = self._clock.now()
-        cached = self._facts.get(name)
+        cached = self._projects.get(host)
         if cached is not None and 0 <= now - cached[0] < FACTS_MICROSECONDS:
             return cached[1]
-        facts = await self._pull.registry(await self.project(), name)
+        named = read_host(host.decode("latin-1"))
+        found = await self._pull.project_by_host(*named) if named else None
+        project_id = await self._pull.default_project() if found is None else found
+        if len(host) <= MAX_HOST:
+            if len(self._projects) >= REMEMBERED:
+                self._projects.clear()
+            self._projects[host] = (now, project_id)
+        return project_id
+
+    async def registry(self, request: Request, name: str) -> RegistryFacts | None:
+        """Facts of the registry in the request's project, at most two seconds old. That there is none is never
+        remembered."""
+        project_id = await self.project(request)
+        now = self._clock.now()
+        cached = self._facts.get((project_id, name))
+        if cached is not None and 0 <= now - cached[0] < FACTS_MICROSECONDS:
+            return cached[1]
+        facts = await self._pull.registry(project_id, name)
         if facts is None:
-            self._facts.pop(name, None)
+            self._facts.pop((project_id, name), None)
             return None
-        if len(self._facts) > 10_000:
+        if len(self._facts) >= REMEMBERED:
             self._facts.clear()
-        self._facts[name] = (now, facts)
+        self._facts[project_id, name] = (now, facts)
         return facts
 
     def actor(self, request: Request, caller: Caller) -> Actor:

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
-from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
+from naru.core.permissions import AccountGrant, Permission, ProjectGrant, RegistryFacts
 from naru.web.api.services import ApiServices
 from naru.web.http import Request as NaruRequest
 
@@ -36,12 +36,27 @@ class Needs:
         return grant
 
 
+class NeedsAccount:
+    """A dependency for operations outside of projects: lets in whoever signed in; or service administrators alone."""
+
+    def __init__(self, *, service_admin: bool) -> None:
+        self.service_admin = service_admin
+
+    async def __call__(self, request: Request) -> AccountGrant:
+        grant = await services_of(request).guard.account_grant(transport_of(request))
+        if self.service_admin:
+            grant.require_service_admin()
+        return grant
+
+
 Services = Annotated[ApiServices, Depends(services_of)]
 Transport = Annotated[NaruRequest, Depends(transport_of)]
 Viewer = Annotated[ProjectGrant, Depends(Needs(Permission.VIEW))]
 Deleter = Annotated[ProjectGrant, Depends(Needs(Permission.DELETE))]
 Manager = Annotated[ProjectGrant, Depends(Needs(Permission.MANAGE))]
 Administrator = Annotated[ProjectGrant, Depends(Needs(Permission.ADMINISTER))]
+SignedIn = Annotated[AccountGrant, Depends(NeedsAccount(service_admin=False))]
+ServiceAdministrator = Annotated[AccountGrant, Depends(NeedsAccount(service_admin=True))]
 
 
 def is_name(request: Request) -> bool:

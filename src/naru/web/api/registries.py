@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from naru.core.permissions import ProjectGrant
 from naru.services.registries import RegistryChange, RegistryView, refuse_cache
 from naru.web.api.access import Manager, Services, Transport, Viewer, find_registry
 from naru.web.api.envelope import Envelope
@@ -85,8 +86,10 @@ class ChangedRegistry(BaseModel):
     cve_allowlist: ChosenCves | None = None
 
 
-def shown(view: RegistryView, services: Services, transport: Transport) -> RegistryModel:
+def shown(view: RegistryView, grant: ProjectGrant, services: Services, transport: Transport) -> RegistryModel:
     facts = view.facts
+    public = services.addresses.registry_host(transport, "public", grant.project)
+    private = services.addresses.registry_host(transport, "private", grant.project)
     return RegistryModel(
         project_id=facts.id,
         name=facts.name,
@@ -97,8 +100,8 @@ def shown(view: RegistryView, services: Services, transport: Transport) -> Regis
         cve_allowlist=CveAllowlist(id=facts.id, items=[AllowedCve(cve_id=one) for one in view.allowed_cves]),
         registry_id=0,
         usage=view.used_bytes,
-        uri=f"{services.addresses.host(transport, 'public')}/{facts.name}",
-        private_uri=f"{services.addresses.host(transport, 'private')}/{facts.name}",
+        uri=f"{public}/{facts.name}",
+        private_uri=f"{private}/{facts.name}",
     )
 
 
@@ -108,7 +111,7 @@ async def list_registries(
 ) -> RegistriesAnswer:
     found, total = await services.registries.list(grant, page.q, page.sort, page.offset, page.limit)
     tell_total(request, response, page, total)
-    return RegistriesAnswer(registries=[shown(one, services, transport) for one in found])
+    return RegistriesAnswer(registries=[shown(one, grant, services, transport) for one in found])
 
 
 @router.get("/registries/{registryNameOrId}", summary="Show a registry")
@@ -116,7 +119,8 @@ async def get_registry(
     request: Request, grant: Viewer, services: Services, transport: Transport, name_or_id: NameOrId
 ) -> RegistryAnswer:
     facts = await find_registry(grant, services, request, name_or_id)
-    return RegistryAnswer(registry=shown(await services.registries.view(grant, facts.id), services, transport))
+    view = await services.registries.view(grant, facts.id)
+    return RegistryAnswer(registry=shown(view, grant, services, transport))
 
 
 @router.post("/registries", summary="Create a registry")

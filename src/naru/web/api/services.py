@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from naru.services.accounts import Keys, Members, Projects, Users
+from naru.services.api_tokens import ApiTokens
 from naru.services.audit import AuditLog
 from naru.services.registries import Registries
+from naru.services.usage import Usage
 from naru.web.addresses import Addresses
-from naru.web.guard import Guard
+from naru.web.api_guard import ApiGuard
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """What the operations call."""
 
-    guard: Guard
+    guard: ApiGuard
     addresses: Addresses
+    api_tokens: ApiTokens
+    projects: Projects
+    users: Users
+    members: Members
+    keys: Keys
     registries: Registries
+    usage: Usage
     audit: AuditLog

@@ -12,6 +12,7 @@ from naru.core.ports import BlobStore
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
 from naru.services.manifests import Manifests
+from naru.services.sign_ins import SignIns
 from naru.services.uploads import Uploads
 from naru.web.addresses import Addresses
 from naru.web.guard import Guard
@@ -32,6 +33,7 @@ class Services:
     manifests: Manifests
     catalog: Catalog
     store: BlobStore
+    sign_ins: SignIns
 
 
 async def handle(request: Request, services: Services) -> None:

@@ -51,15 +51,17 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
         )
     caller = caller or Caller(None, None, services.addresses.listener(request))
     wanted, catalog = _scopes([value for key, value in fields if key == "scope"])
-    access = await services.guard.scopes(caller, wanted)
+    access = await services.guard.scopes(request, caller, wanted)
     standing = caller.standing
     catalog = catalog and standing is not None
     issued = tokens.issue(
         standing.key_id if standing else None,
         standing.stamp if standing else "",
         {(registry_id, name.image): permissions for name, (registry_id, permissions) in access.items()},
-        catalog=catalog,
+        catalog=await services.guard.project(request) if catalog else None,
     )
+    if standing is not None:
+        services.sign_ins.succeeded(services.guard.actor(request, caller), services.addresses.service(request))
     at = datetime.fromtimestamp(issued.issued_at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     document: dict[str, object] = {
         "token": issued.token,

@@ -53,12 +53,12 @@ async def _sources(context: Context, digest: Digest) -> list[MountSource]:
         except NameInvalid:
             return []  # a mount that cannot be is answered with an upload (end-11)
     else:
-        project_id = await guard.project()
+        project_id = await guard.project(context.request)
         holders = await context.services.blobs.holders(digest, project_id)
         names = [RepositoryName(registry, image) for registry, image in holders]
     sources: list[MountSource] = []
     for name in names:
-        granted = await guard.may(caller, name, Permission.PULL)
+        granted = await guard.may(context.request, caller, name, Permission.PULL)
         if granted is not None:
             sources.append(MountSource(granted, name))
         if len(sources) == MOUNT_TRIES:

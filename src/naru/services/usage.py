@@ -1,0 +1,75 @@
+"""What a project and its registries use, and the quota of bytes of each registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.audit import Action
+from naru.core.errors import BadRequest, NameUnknown
+from naru.core.permissions import Permission, ProjectGrant
+from naru.core.ports import Clock
+from naru.db import audit
+from naru.db import registries as rows
+from naru.db.engine import Database
+from naru.db.registries import Registry
+
+#: A quota beyond this is none; and every sum of bytes fits in 64 bits.
+MAX_QUOTA = 1 << 60
+_ALL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryUsage:
+    """``bytes``: each blob once, and manifests. ``quota`` in bytes; None: none."""
+
+    registry_id: int
+    name: str
+    bytes: int
+    images: int
+    quota: int | None
+
+
+class Usage:
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def project(self, grant: ProjectGrant) -> list[RegistryUsage]:
+        """Of every registry, by name."""
+        grant.require(Permission.VIEW)
+        found = await self._database.read(
+            lambda tx: rows.list_registries(tx, grant.project.id, None, "name", descending=False, offset=0, limit=_ALL)
+        )
+        return [_usage(one) for one in found]
+
+    async def registry(self, grant: ProjectGrant, registry_id: int) -> RegistryUsage:
+        """``NameUnknown`` for a registry of another project."""
+        grant.require(Permission.VIEW)
+        return await self._database.read(lambda tx: _usage(_found(tx, grant, registry_id)))
+
+    async def set_quota(self, grant: ProjectGrant, registry_id: int, quota: int | None) -> None:
+        """None: no quota. One below what is used keeps what is there, and refuses more."""
+        grant.require(Permission.ADMINISTER)
+        if quota is not None and not 0 <= quota <= MAX_QUOTA:
+            raise BadRequest(f"a quota is 0 to {MAX_QUOTA} bytes, not {quota}")
+        now = self._clock.now()
+
+        def apply(tx: Any) -> None:
+            found = _found(tx, grant, registry_id)
+            rows.change_registry(tx, registry_id, {"limit_storage": quota}, now)
+            detail = {"before": {"limit_storage": found.limit_storage}, "after": {"limit_storage": quota}}
+            audit.record(tx, grant.project.id, now, Action.REGISTRY_UPDATE, grant.actor, found.facts.name, detail)
+
+        await self._database.write(apply)
+
+
+def _found(tx: Any, grant: ProjectGrant, registry_id: int) -> Registry:
+    found = rows.registry_by_id(tx, grant.project.id, registry_id)
+    if found is None:
+        raise NameUnknown(f"there is no registry {registry_id} in this project")
+    return found
+
+
+def _usage(one: Registry) -> RegistryUsage:
+    return RegistryUsage(one.facts.id, one.facts.name, one.used_bytes, one.image_count, one.limit_storage)
