@@ -34,50 +34,74 @@ class NaruError(Exception):
 
 
 class NameInvalid(NaruError):
+    """A name that no registry or image can have; the message says the rule."""
+
     code, status = "NAME_INVALID", 400
 
 
 class NameUnknown(NaruError):
+    """There is no such registry or image, or the caller may not know of it."""
+
     code, status = "NAME_UNKNOWN", 404
 
 
 class TagInvalid(NaruError):
+    """A name that no tag can have; the message says the rule."""
+
     code, status = "TAG_INVALID", 400
 
 
 class DigestInvalid(NaruError):
+    """A digest that is malformed, of an unknown kind, or not that of the content."""
+
     code, status = "DIGEST_INVALID", 400
 
 
 class SizeInvalid(NaruError):
+    """The content is not as long as was said."""
+
     code, status = "SIZE_INVALID", 400
 
 
 class ManifestInvalid(NaruError):
+    """A manifest that breaks the rules of its format; the message says where."""
+
     code, status = "MANIFEST_INVALID", 400
 
 
 class ManifestTooLarge(NaruError):
+    """A manifest above the size that the distribution spec lets registries refuse."""
+
     code, status = "SIZE_INVALID", 413
 
 
 class BodyTooLarge(NaruError):
+    """A body above the size that this address takes."""
+
     code, status = "SIZE_INVALID", 413
 
 
 class ManifestUnknown(NaruError):
+    """There is no such artifact or tag in the image."""
+
     code, status = "MANIFEST_UNKNOWN", 404
 
 
 class ManifestBlobUnknown(NaruError):
+    """A manifest names content that the image does not have."""
+
     code, status = "MANIFEST_BLOB_UNKNOWN", 404
 
 
 class BlobUnknown(NaruError):
+    """There is no such blob in the image."""
+
     code, status = "BLOB_UNKNOWN", 404
 
 
 class BlobInUse(NaruError):
+    """An artifact of the image uses the blob: it goes with the artifact."""
+
     code, status = "DENIED", 409
 
 
@@ -88,10 +112,14 @@ class ArtifactInUse(NaruError):
 
 
 class UploadUnknown(NaruError):
+    """There is no such upload: it was finished, cancelled or has expired."""
+
     code, status = "BLOB_UPLOAD_UNKNOWN", 404
 
 
 class UploadInvalid(NaruError):
+    """What was sent does not fit the upload."""
+
     code, status = "BLOB_UPLOAD_INVALID", 400
 
 
@@ -102,51 +130,67 @@ class UploadConflict(NaruError):
 
 
 class RangeInvalid(NaruError):
+    """A range that does not begin where the upload ends, or lies outside of the content."""
+
     code, status = "RANGE_INVALID", 416
 
 
 class PaginationInvalid(NaruError):
+    """A number of items or a cursor that no page can have."""
+
     code, status = "PAGINATION_NUMBER_INVALID", 400
 
 
 class BadRequest(NaruError):
-    """The request breaks HTTP or the distribution spec in a way that has no code of its own."""
+    """The request breaks a rule that has no code of its own; the message says which, and with what value."""
 
     code, status = "UNSUPPORTED", 400
 
 
 class MethodNotAllowed(NaruError):
+    """The address exists, and does not do this."""
+
     code, status = "UNSUPPORTED", 405
 
 
 class NotFound(NaruError):
+    """There is nothing at this address, or nothing that the caller may know of."""
+
     code, status = "UNSUPPORTED", 404
 
 
 class Unauthorized(NaruError):
+    """Nobody is signed in, or the key or token is not good."""
+
     code, status = "UNAUTHORIZED", 401
 
 
 class Denied(NaruError):
+    """Who is signed in may not do this."""
+
     code, status = "DENIED", 403
 
 
 class TooManyRequests(NaruError):
+    """Too many requests or failed sign-ins of late; try again later."""
+
     code, status = "TOOMANYREQUESTS", 429
 
 
 class RequestTimeout(NaruError):
+    """The body did not arrive in time."""
+
     code, status = "UNKNOWN", 408
 
 
 class StorageFull(NaruError):
-    """No room left in the blob store or the database: 507, and service goes on when room returns."""
+    """No room is left in the blob store or the database; service goes on when room returns."""
 
     code, status = "UNKNOWN", 507
 
 
 class Unavailable(NaruError):
-    """A part that Naru needs is away, or the server is stopping: 503 with ``Retry-After``."""
+    """A part that Naru needs is away, or the server is stopping; try again later."""
 
     code, status = "UNKNOWN", 503
 

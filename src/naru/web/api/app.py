@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from naru import __version__
 from naru.core.errors import BadRequest, MethodNotAllowed, NaruError, NotFound
-from naru.web.api import audit, cve_allowlist, later, registries
+from naru.web.api import artifacts, audit, cve_allowlist, document, images, later, page, registries, tags
 from naru.web.api.access import transport_of
 from naru.web.api.envelope import failure
 from naru.web.api.services import ApiServices
@@ -20,12 +21,25 @@ from naru.web.api.services import ApiServices
 log = logging.getLogger(__name__)
 
 PREFIX = "/ncr/v2.0/appkeys/{appKey}"
-MODULES = (registries, cve_allowlist, audit, *later.MODULES)
+MODULES = (registries, images, artifacts, tags, cve_allowlist, audit, *later.MODULES)
+
+
+class Api(FastAPI):
+    """With a document that says what this API does, and that as a page; both are made once, when asked for."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document.finish(super().openapi())
+        return super().openapi()
+
+    @cached_property
+    def page(self) -> str:
+        return page.render(self.openapi())
 
 
 def build_api(services: ApiServices) -> FastAPI:
     """The application; ``services`` is what its operations call."""
-    api = FastAPI(
+    api = Api(
         title="Naru public API",
         version="2.0",
         summary="Registries, images, artifacts and tags of a project, and who may do what with them.",
@@ -38,15 +52,22 @@ def build_api(services: ApiServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     api.state.services = services
     for module in MODULES:
         api.include_router(module.router, prefix=PREFIX)
+    api.add_api_route("/api/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     api.add_exception_handler(NaruError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _not_found)
     api.add_exception_handler(Exception, _failed)
     return api
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    """The document as a page."""
+    return HTMLResponse(request.app.page, headers=page.HEADERS)
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:

@@ -45,6 +45,14 @@ CODES: dict[type[NaruError], int] = {
 }
 
 
+def meanings() -> dict[int, str]:
+    """What each code says: the first paragraph of its class."""
+    found = {code: " ".join((kind.__doc__ or "").split("\n\n")[0].split()) for kind, code in CODES.items()}
+    # The base of all: what reaches a client as no more than that is a failure of the server's.
+    found[CODES[errors.NaruError]] = "The server failed; the message has the id of the request, and the log the reason."
+    return dict(sorted(found.items()))
+
+
 def code_of(error: NaruError) -> int:
     return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
 
