@@ -21,17 +21,20 @@ from naru.log import AccessLog
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
 from naru.services.activity import Activity
 from naru.services.api_tokens import ApiTokens
+from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
 from naru.services.collection import Collector
 from naru.services.fsck import Fsck
 from naru.services.identities import Identities
+from naru.services.images import Images
 from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
 from naru.services.registries import Registries
 from naru.services.secrets import Verifier, derive, installation_key
 from naru.services.sign_ins import SignIns
+from naru.services.tags import Tags
 from naru.services.tokens import Tokens
 from naru.services.uploads import Uploads
 from naru.services.usage import Usage
@@ -218,6 +221,10 @@ class Application:
             members=core.members,
             keys=core.keys,
             registries=core.registries,
+            images=Images(database=database, clock=clock),
+            artifacts=Artifacts(database=database, blobs=core.blobs),
+            tags=Tags(database=database),
+            manifests=services.manifests,
             usage=core.usage,
             audit=self.audit,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from naru.db.engine import execute
@@ -21,7 +23,7 @@ async def counts(naru: Naru, image: str = "app") -> tuple[int, int, int, int]:
     return row[0], row[1], row[2], row[3]
 
 
-def subject(image: make.Image) -> dict[str, object]:
+def subject(image: make.Image) -> dict[str, Any]:
     return {"subject": {"mediaType": make.OCI_MANIFEST, "digest": image.digest, "size": len(image.manifest)}}
 
 

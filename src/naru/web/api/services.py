@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from naru.services.accounts import Keys, Members, Projects, Users
 from naru.services.api_tokens import ApiTokens
+from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
+from naru.services.images import Images
+from naru.services.manifests import Manifests
 from naru.services.registries import Registries
+from naru.services.tags import Tags
 from naru.services.usage import Usage
 from naru.web.addresses import Addresses
 from naru.web.api_guard import ApiGuard
@@ -25,5 +29,9 @@ class ApiServices:
     members: Members
     keys: Keys
     registries: Registries
+    images: Images
+    artifacts: Artifacts
+    tags: Tags
+    manifests: Manifests
     usage: Usage
     audit: AuditLog

@@ -1,0 +1,293 @@
+"""Lists of the catalogue: images of a registry, artifacts of an image, tags of an artifact, moves of a tag.
+
+Pages are numbers on the wire, so that a page begins by passing over those before it. Each list walks an index that
+covers the order and the filter, from its nearer end: the first and the last page cost what they hold, the middle page
+half of the list's index entries (about 0.1 us each; nothing else is read of a row that is passed over). Orders without
+an index (by size, pulls, pull time) and keywords look at all rows of the image or registry. Totals without a keyword
+are kept numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from naru.db.engine import execute
+
+
+class Listing(NamedTuple):
+    """What of a list is asked for. ``sort`` is a key of the list's orders."""
+
+    keyword: str | None
+    sort: str
+    descending: bool
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    id: int
+    name: str  # without the registry
+    created_at: int
+    updated_at: int
+    artifact_count: int  # those that lists show
+    tag_count: int
+    pull_count: int
+    pulled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    id: int
+    digest: str
+    manifest_media_type: str
+    artifact_type: str | None
+    annotations: str | None  # a JSON object
+    size: int  # bytes of the manifest and what it names
+    pushed_at: int
+    pull_count: int
+    pulled_at: int | None
+    accessory_of: str | None
+    accessory_type: str | None
+    extra_attrs: str | None  # a JSON object; None: nobody looked yet
+    config_type: str | None  # empty: it has no config
+    children: str | None  # a JSON list
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    id: int
+    artifact_id: int
+    name: str
+    pushed_at: int
+    pulled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A tag was made (no ``from_digest``), moved, or deleted (no ``to_digest``)."""
+
+    id: int
+    tag: str
+    from_digest: str | None
+    to_digest: str | None
+    actor: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsedBlob:
+    """A blob as one artifact uses it. ``elsewhere``: artifacts of the registry that use it beside this one."""
+
+    digest: str
+    size: int
+    elsewhere: int
+    in_image: bool  # another artifact of the same image uses it
+
+
+IMAGE_ORDERS = {
+    "name": "name",
+    "creation_time": "created_at",
+    "update_time": "updated_at",
+    "pull_time": "coalesce(pulled_at, 0)",
+    "pull_count": "pull_count",
+    "artifact_count": "listed_count",
+}
+ARTIFACT_ORDERS = {
+    "push_time": "pushed_at",
+    "pull_time": "coalesce(pulled_at, 0)",
+    "pull_count": "pull_count",
+    "size": "size + manifest_size",
+    "digest": "digest",
+}
+TAG_ORDERS = {"name": "name", "push_time": "pushed_at", "pull_time": "coalesce(pulled_at, 0)"}
+
+MOVE_ORDERS = {"time": "id"}
+
+_MATCHES = "lower({}) LIKE ? ESCAPE '!'"
+_IMAGE = "id, name, created_at, updated_at, listed_count, tag_count, pull_count, pulled_at"
+_SHOWN = "registry_id = ? AND artifact_count > 0"
+_TAG = "id, artifact_id, name, pushed_at, pulled_at"
+_ARTIFACT = """
+    SELECT a.id, a.digest, a.media_type, a.artifact_type, a.annotations, a.size + a.manifest_size, a.pushed_at,
+        a.pull_count, a.pulled_at, a.accessory_of, a.accessory_type, d.extra_attrs, d.config_type, d.children
+    FROM artifacts a LEFT JOIN artifact_details d ON d.artifact_id = a.id
+"""
+REGISTRY = """
+    SELECT id, project_id, name, kind, public_uri, anonymous_pull, image_count FROM registries
+    WHERE project_id = ? AND name = ?
+"""
+IMAGE = f"SELECT {_IMAGE} FROM images WHERE {_SHOWN} AND name = ?"
+ARTIFACT = f"{_ARTIFACT} WHERE a.image_id = ? AND a.digest = ?"
+TAGGED = f"{_ARTIFACT} WHERE a.id = (SELECT artifact_id FROM tags WHERE image_id = ? AND name = ?)"
+TAGS_OF = f"SELECT {_TAG} FROM tags WHERE artifact_id = ? ORDER BY name LIMIT ?"
+ACCESSORIES = f"{_ARTIFACT} WHERE a.image_id = ? AND a.accessory_of = ? ORDER BY a.id LIMIT ?"
+IS_SIGNED = """
+    SELECT EXISTS (SELECT 1 FROM artifacts
+        WHERE image_id = ? AND accessory_of = ? AND accessory_type LIKE 'signature.%')
+"""
+CHILD = "SELECT id FROM artifacts WHERE image_id = ? AND digest = ?"
+MANIFEST = "SELECT content FROM manifests WHERE artifact_id = ?"
+USED_BLOBS = """
+    SELECT b.digest, b.size, rb.artifacts - 1, EXISTS (SELECT 1 FROM artifact_blobs o
+        WHERE o.image_id = ab.image_id AND o.blob_id = ab.blob_id AND o.artifact_id <> ab.artifact_id)
+    FROM artifact_blobs ab JOIN blobs b ON b.id = ab.blob_id
+    JOIN registry_blobs rb ON rb.registry_id = ? AND rb.blob_id = ab.blob_id
+    WHERE ab.artifact_id = ?
+"""
+CONFIG = """
+    SELECT b.storage_key FROM artifact_blobs ab JOIN blobs b ON b.id = ab.blob_id
+    WHERE ab.artifact_id = ? AND b.digest = ? AND NOT b.damaged
+"""
+KEEP_DETAILS = """
+    INSERT INTO artifact_details (artifact_id, extra_attrs, config_type, children)
+    SELECT id, ?, ?, ? FROM artifacts WHERE id = ? ON CONFLICT DO NOTHING
+"""
+HISTORY = "SELECT id, tag, from_digest, to_digest, actor, at FROM tag_history WHERE id IN ({})"
+
+
+def _like(keyword: str) -> str:
+    """``keyword`` anywhere, whatever its case."""
+    escaped = keyword.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"
+
+
+def _ids(
+    tx: Connection, table: str, where: str, values: Sequence[object], order: str, page: Listing, total: int
+) -> list[int]:
+    """Ids of the page's rows, in order, walked from the nearer end."""
+    count = min(page.limit, total - page.offset)
+    if count <= 0:
+        return []
+    behind = total - page.offset - count
+    backwards = behind < page.offset
+    way = "DESC" if page.descending != backwards else "ASC"
+    sql = f"SELECT id FROM {table} WHERE {where} ORDER BY {order} {way}, id {way} LIMIT ? OFFSET ?"
+    found = [row[0] for row in execute(tx, sql, (*values, count, behind if backwards else page.offset))]
+    return found[::-1] if backwards else found
+
+
+def _count(tx: Connection, table: str, where: str, values: Sequence[object]) -> int:
+    return int(execute(tx, f"SELECT count(*) FROM {table} WHERE {where}", values).fetchone()[0])
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def find_registry(tx: Connection, project_id: int, name: str) -> tuple[object, ...] | None:
+    """The columns of ``RegistryFacts``, and how many images it shows."""
+    row: tuple[object, ...] | None = execute(tx, REGISTRY, (project_id, name)).fetchone()
+    return row
+
+
+def find_image(tx: Connection, registry_id: int, name: str) -> ImageRow | None:
+    """The image, if it holds artifacts."""
+    row = execute(tx, IMAGE, (registry_id, name)).fetchone()
+    return None if row is None else ImageRow(*row)
+
+
+def list_images(tx: Connection, registry_id: int, shown: int, page: Listing) -> tuple[list[ImageRow], int]:
+    """A page of the registry's images, of which it has ``shown``, and the total."""
+    values: list[object] = [registry_id]
+    where, total = _SHOWN, shown
+    if page.keyword:
+        where, values = f"{where} AND {_MATCHES.format('name')}", [registry_id, _like(page.keyword)]
+        total = _count(tx, "images", where, values)
+    ids = _ids(tx, "images", where, values, IMAGE_ORDERS[page.sort], page, total)
+    rows = execute(tx, f"SELECT {_IMAGE} FROM images WHERE id IN ({_marks(ids)})", ids)
+    found = {row[0]: ImageRow(*row) for row in rows}
+    return [found[one] for one in ids], total
+
+
+def list_artifacts(tx: Connection, image: ImageRow, page: Listing) -> tuple[list[ArtifactRow], int]:
+    """A page of the artifacts that the image shows, and the total. A keyword is looked for in digests and tags."""
+    values: list[object] = [image.id]
+    where, total = "image_id = ? AND listed", image.artifact_count
+    if page.keyword:
+        like = _like(page.keyword)
+        tagged = f"SELECT artifact_id FROM tags WHERE image_id = ? AND {_MATCHES.format('name')}"
+        where = f"{where} AND ({_MATCHES.format('digest')} OR id IN ({tagged}))"
+        values = [image.id, like, image.id, like]
+        total = _count(tx, "artifacts", where, values)
+    ids = _ids(tx, "artifacts", where, values, ARTIFACT_ORDERS[page.sort], page, total)
+    found = {row[0]: ArtifactRow(*row) for row in execute(tx, f"{_ARTIFACT} WHERE a.id IN ({_marks(ids)})", ids)}
+    return [found[one] for one in ids], total
+
+
+def find_artifact(tx: Connection, image_id: int, *, digest: str | None = None, tag: str = "") -> ArtifactRow | None:
+    """By digest, else by tag."""
+    sql, key = (TAGGED, tag) if digest is None else (ARTIFACT, digest)
+    row = execute(tx, sql, (image_id, key)).fetchone()
+    return None if row is None else ArtifactRow(*row)
+
+
+def list_tags(tx: Connection, artifact_id: int, page: Listing) -> tuple[list[TagRow], int]:
+    """A page of the artifact's tags, and the total: counted, because the limit of tags keeps them few."""
+    where = "artifact_id = ?"
+    values: list[object] = [artifact_id]
+    if page.keyword:
+        where, values = f"{where} AND {_MATCHES.format('name')}", [artifact_id, _like(page.keyword)]
+    total = _count(tx, "tags", where, values)
+    ids = _ids(tx, "tags", where, values, TAG_ORDERS[page.sort], page, total)
+    found = {row[0]: TagRow(*row) for row in execute(tx, f"SELECT {_TAG} FROM tags WHERE id IN ({_marks(ids)})", ids)}
+    return [found[one] for one in ids], total
+
+
+def tags_of(tx: Connection, artifact_id: int, limit: int) -> list[TagRow]:
+    """Up to ``limit`` tags of the artifact, by name."""
+    return [TagRow(*row) for row in execute(tx, TAGS_OF, (artifact_id, limit))]
+
+
+def accessories_of(tx: Connection, image_id: int, digest: str, limit: int) -> list[ArtifactRow]:
+    """Up to ``limit`` accessories of the artifact, oldest first."""
+    return [ArtifactRow(*row) for row in execute(tx, ACCESSORIES, (image_id, digest, limit)) if row[1] != digest]
+
+
+def is_signed(tx: Connection, image_id: int, digest: str) -> bool:
+    return bool(execute(tx, IS_SIGNED, (image_id, digest)).fetchone()[0])
+
+
+def child_id(tx: Connection, image_id: int, digest: str) -> int | None:
+    """The id of what an index names, if it is here."""
+    row = execute(tx, CHILD, (image_id, digest)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def manifest(tx: Connection, artifact_id: int) -> bytes:
+    """The bytes as they were pushed; none when the artifact went meanwhile."""
+    row = execute(tx, MANIFEST, (artifact_id,)).fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
+def used_blobs(tx: Connection, registry_id: int, artifact_id: int) -> dict[str, UsedBlob]:
+    """The blobs that the artifact uses, by digest."""
+    rows = execute(tx, USED_BLOBS, (registry_id, artifact_id))
+    return {row[0]: UsedBlob(row[0], int(row[1]), int(row[2]), bool(row[3])) for row in rows}
+
+
+def blob_key(tx: Connection, artifact_id: int, digest: str) -> str | None:
+    """Where the bytes of a blob of the artifact are, if they are whole."""
+    row = execute(tx, CONFIG, (artifact_id, digest)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def keep_details(tx: Connection, artifact_id: int, extra_attrs: str, config_type: str, children: str | None) -> None:
+    """Keep what a first look found; nothing when the artifact went meanwhile."""
+    execute(tx, KEEP_DETAILS, (extra_attrs, config_type, children, artifact_id))
+
+
+def list_moves(tx: Connection, image_id: int, tag: str | None, page: Listing) -> tuple[list[Move], int]:
+    """A page of the moves of a tag, or of all tags of the image, and the total: counted, on an index of just them."""
+    where = "image_id = ?"
+    values: list[object] = [image_id]
+    if tag is not None:
+        where, values = f"{where} AND tag = ?", [image_id, tag]
+    total = _count(tx, "tag_history", where, values)
+    ids = _ids(tx, "tag_history", where, values, MOVE_ORDERS[page.sort], page, total)
+    found = {row[0]: Move(*row) for row in execute(tx, HISTORY.format(_marks(ids)), ids)}
+    return [found[one] for one in ids], total

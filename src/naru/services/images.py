@@ -1,0 +1,109 @@
+"""Images of a registry: list, show and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.audit import Action
+from naru.core.errors import BadRequest, NameUnknown
+from naru.core.names import RepositoryName
+from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
+from naru.core.ports import Clock
+from naru.db import audit
+from naru.db import catalogue as rows
+from naru.db.catalogue import ImageRow, Listing
+from naru.db.engine import Database
+from naru.db.images import delete_image, find_image
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """An image as doors show it."""
+
+    registry: RegistryFacts
+    row: ImageRow
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry.name}/{self.row.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page of a list, as it came: ``sort`` is a field, ``-`` before it for descending; None: the list's own order."""
+
+    keyword: str | None = None
+    sort: str | None = None
+    offset: int = 0
+    limit: int = 100
+
+    def among(self, orders: Iterable[str], default: str) -> Listing:
+        """The page in one of ``orders``; ``BadRequest`` for another."""
+        key = (self.sort or default).removeprefix("-")
+        if key not in orders:
+            raise BadRequest(f"this list can be sorted by {', '.join(orders)}, not by {ascii(key)[:40]}")
+        descending = (self.sort or default).startswith("-")
+        return Listing(self.keyword, key, descending, self.offset, self.limit)
+
+
+class Images:
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def page(self, grant: ProjectGrant, registry: str, asked: Asked) -> tuple[list[ImageView], int]:
+        """A page of the images that hold artifacts, and the total. ``NameUnknown``, ``BadRequest``."""
+        grant.require(Permission.VIEW)
+        listing = asked.among(rows.IMAGE_ORDERS, "name")
+
+        def read(tx: Any) -> tuple[list[ImageView], int]:
+            facts, shown = find_registry(tx, grant, registry)
+            found, total = rows.list_images(tx, facts.id, shown, listing)
+            return [ImageView(facts, one) for one in found], total
+
+        return await self._database.read(read)
+
+    async def view(self, grant: ProjectGrant, name: RepositoryName) -> ImageView:
+        """``NameUnknown``."""
+        grant.require(Permission.VIEW)
+        return await self._database.read(lambda tx: find(tx, grant, name))
+
+    async def delete(self, grant: ProjectGrant, name: RepositoryName) -> None:
+        """With all artifacts and tags, whatever they belong to; blobs go to the collector. ``NameUnknown``."""
+        grant.require(Permission.DELETE)
+        now = self._clock.now()
+
+        def remove(tx: Any) -> None:
+            facts, _shown = find_registry(tx, grant, name.registry)
+            image_id = find_image(tx, facts.id, name.image)
+            if image_id is None:
+                raise unknown(name)
+            gone = delete_image(tx, facts.id, image_id)
+            detail = {"artifacts": gone.artifacts, "tags": gone.tags, "bytes": gone.freed}
+            audit.record(tx, grant.project.id, now, Action.IMAGE_DELETE, grant.actor, str(name), detail)
+
+        await self._database.write(remove)
+
+
+def find_registry(tx: Any, grant: ProjectGrant, name: str) -> tuple[RegistryFacts, int]:
+    """The registry of the project, and how many images it shows; ``NameUnknown``."""
+    row = rows.find_registry(tx, grant.project.id, name)
+    if row is None:
+        raise NameUnknown(f"there is no registry {ascii(name)[:80]} in this project")
+    *facts, shown = row
+    return RegistryFacts(*facts), int(shown)  # type: ignore[arg-type, call-overload]
+
+
+def find(tx: Any, grant: ProjectGrant, name: RepositoryName) -> ImageView:
+    """The image, if it holds artifacts; ``NameUnknown``."""
+    facts, _shown = find_registry(tx, grant, name.registry)
+    row = rows.find_image(tx, facts.id, name.image)
+    if row is None:
+        raise unknown(name)
+    return ImageView(facts, row)
+
+
+def unknown(name: RepositoryName) -> NameUnknown:
+    return NameUnknown(f"registry '{name.registry}' has no image '{name.image}'")

@@ -1,0 +1,58 @@
+"""Tags of an artifact, and who moved a tag, when and from where. ``Manifests`` makes, moves and deletes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.digest import Digest
+from naru.core.names import RepositoryName
+from naru.core.permissions import Permission, ProjectGrant
+from naru.db import catalogue as rows
+from naru.db.catalogue import Move, TagRow
+from naru.db.engine import Database
+from naru.services.artifacts import find_artifact
+from naru.services.images import Asked, find
+
+__all__ = ["Move", "TagRow", "Tags", "TagsView"]
+
+
+@dataclass(frozen=True, slots=True)
+class TagsView:
+    """Tags of one artifact. ``signed``: whether it has a signature."""
+
+    image_id: int
+    tags: list[TagRow]
+    signed: bool
+
+
+class Tags:
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, grant: ProjectGrant, name: RepositoryName, reference: Digest | str, asked: Asked
+    ) -> tuple[TagsView, int]:
+        """A page of the tags of an artifact, and the total. ``NameUnknown``, ``ManifestUnknown``, ``BadRequest``."""
+        grant.require(Permission.VIEW)
+        listing = asked.among(rows.TAG_ORDERS, "name")
+
+        def read(tx: Any) -> tuple[TagsView, int]:
+            image = find(tx, grant, name)
+            artifact = find_artifact(tx, image, name, reference)
+            found, total = rows.list_tags(tx, artifact.id, listing)
+            return TagsView(image.row.id, found, rows.is_signed(tx, image.row.id, artifact.digest)), total
+
+        return await self._database.read(read)
+
+    async def history(
+        self, grant: ProjectGrant, name: RepositoryName, tag: str | None, asked: Asked
+    ) -> tuple[list[Move], int]:
+        """A page of the moves of a tag, or of all of the image, newest first, and the total. ``NameUnknown``."""
+        grant.require(Permission.VIEW)
+        listing = asked.among(rows.MOVE_ORDERS, "-time")
+
+        def read(tx: Any) -> tuple[list[Move], int]:
+            return rows.list_moves(tx, find(tx, grant, name).row.id, tag, listing)
+
+        return await self._database.read(read)
