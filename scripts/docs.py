@@ -10,6 +10,7 @@ import click
 
 from naru.cli import main as naru
 from naru.settings import reference
+from naru.web.api.envelope import meanings
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,6 +32,25 @@ def commands() -> str:
     return "\n".join(lines) + "\n"
 
 
+def api_errors() -> str:
+    """The page of the public API's result codes, in Markdown."""
+    lines = [
+        "# Result codes of the API",
+        "",
+        "<!-- Written by `make docs` from web/api/envelope.py and core/errors.py of src/naru: change it there. -->",
+        "",
+        "Every answer of the public API is HTTP 200. Its `header` says how it went: `isSuccessful`, `resultCode`, and",
+        "`resultMessage`, which says what was wrong, with which value, and what to do. A running server shows all",
+        "operations at `/api/docs`.",
+        "",
+        "| resultCode | Meaning |",
+        "|---|---|",
+        "| 200 | Success. |",
+    ]
+    lines += [f"| {code} | {text.replace('|', chr(92) + '|')} |" for code, text in meanings().items()]
+    return "\n".join(lines) + "\n"
+
+
 def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     """A command and, below a group, all of its commands, each with the words that call it."""
     yield path, command
@@ -43,7 +63,11 @@ def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
     folder = ROOT / "docs" / "reference"
-    return {folder / "settings.md": reference(), folder / "commands.md": commands()}
+    return {
+        folder / "settings.md": reference(),
+        folder / "commands.md": commands(),
+        folder / "api-errors.md": api_errors(),
+    }
 
 
 def main() -> None:
