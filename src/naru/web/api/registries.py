@@ -27,63 +27,88 @@ NameOrId = Annotated[
 ]
 
 
+_TIME = "2026-01-01T00:00:00.000Z"
+_METADATA = {"auto_scan": "true", "prevent_vul": "true", "severity": "high", "reuse_sys_cve_allowlist": "true"}
+_KEYS = (
+    "`auto_scan`, `severity`, `prevent_vul`, `reuse_sys_cve_allowlist`, `enable_content_trust_cosign`, `public_uri`, "
+    "`anonymous_pull`, as strings."
+)
+
+
 class AllowedCve(BaseModel):
-    cve_id: str | None = None
+    """A vulnerability that is overlooked."""
+
+    cve_id: str | None = Field(default=None, description="Its id.", examples=["CVE-2024-12345"])
 
 
 class CveAllowlist(BaseModel):
-    id: int
-    items: list[AllowedCve]
+    """Vulnerabilities that are overlooked."""
+
+    id: int = Field(description="Id of the list.", examples=[3])
+    items: list[AllowedCve] = Field(description="The vulnerabilities.")
 
 
 class RegistryModel(BaseModel):
     """A registry as the API shows it."""
 
-    project_id: int = Field(description="Id of the registry (NCR calls it so).")
-    name: str
-    creation_time: str = Field(description="RFC 3339, UTC.")
-    update_time: str
-    repo_count: int = Field(description="Images that hold artifacts.")
-    metadata: dict[str, str] = Field(
-        description="`auto_scan`, `severity`, `prevent_vul`, `reuse_sys_cve_allowlist`, `enable_content_trust_cosign`, "
-        "`public_uri`, `anonymous_pull`, as strings."
-    )
-    cve_allowlist: CveAllowlist
-    registry_id: int = Field(description="0: a normal registry; else the image cache that it serves.")
-    usage: int = Field(description="Bytes: each blob once, and manifests.")
+    project_id: int = Field(description="Id of the registry (NCR calls it so).", examples=[3])
+    name: str = Field(description="Its name.", examples=["team"])
+    creation_time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
+    update_time: str = Field(description="When its settings changed, RFC 3339, UTC.", examples=[_TIME])
+    repo_count: int = Field(description="Images that hold artifacts.", examples=[12])
+    metadata: dict[str, str] = Field(description=_KEYS, examples=[_METADATA])
+    cve_allowlist: CveAllowlist = Field(description="The registry's own list; counts unless it uses the common one.")
+    registry_id: int = Field(description="0: a normal registry; else the image cache that it serves.", examples=[0])
+    usage: int = Field(description="Bytes: each blob once, and manifests.", examples=[57464288])
     uri: str = Field(description="Where clients push and pull.", examples=["registry.example.com/team"])
-    private_uri: str
+    private_uri: str = Field(
+        description="The same at the private listener.", examples=["private-registry.example.com/team"]
+    )
 
 
 class RegistriesAnswer(Envelope):
-    registries: list[RegistryModel]
+    """A page of registries."""
+
+    registries: list[RegistryModel] = Field(description="The registries.")
 
 
 class RegistryAnswer(Envelope):
-    registry: RegistryModel
+    """A registry."""
+
+    registry: RegistryModel = Field(description="The registry.")
 
 
 class NewRegistry(BaseModel):
+    """A registry to create."""
+
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"project_name": "team", "metadata": {"auto_scan": "true"}}]}
     )
 
-    project_name: str = Field(description="Name of the registry.")
-    metadata: dict[str, str] = Field(default_factory=dict)
-    registry_id: int = Field(default=0, ge=0, description="Image cache to serve; 0: a normal registry.")
+    project_name: str = Field(description="Name of the registry.", examples=["team"])
+    metadata: dict[str, str] = Field(default_factory=dict, description=_KEYS, examples=[_METADATA])
+    registry_id: int = Field(
+        default=0, ge=0, le=2**63 - 1, description="Image cache to serve; 0: a normal registry.", examples=[0]
+    )
 
 
 class ChosenCve(BaseModel):
-    cve_id: str
+    """A vulnerability to overlook."""
+
+    cve_id: str = Field(description="Its id.", examples=["CVE-2024-12345"])
 
 
 class ChosenCves(BaseModel):
-    items: list[ChosenCve]
+    """Vulnerabilities to overlook."""
+
+    items: list[ChosenCve] = Field(description="The whole list as it shall be.")
 
 
 class ChangedRegistry(BaseModel):
-    metadata: dict[str, str] = Field(default_factory=dict)
-    cve_allowlist: ChosenCves | None = None
+    """What to set; what is absent stays."""
+
+    metadata: dict[str, str] = Field(default_factory=dict, description=_KEYS, examples=[_METADATA])
+    cve_allowlist: ChosenCves | None = Field(default=None, description="The registry's own list.")
 
 
 def shown(view: RegistryView, grant: ProjectGrant, services: Services, transport: Transport) -> RegistryModel:
@@ -109,6 +134,7 @@ def shown(view: RegistryView, grant: ProjectGrant, services: Services, transport
 async def list_registries(
     request: Request, response: Response, grant: Viewer, services: Services, transport: Transport, page: Page
 ) -> RegistriesAnswer:
+    """The registries of the project; `q` is a part of the name."""
     found, total = await services.registries.list(grant, page.q, page.sort, page.offset, page.limit)
     tell_total(request, response, page, total)
     return RegistriesAnswer(registries=[shown(one, grant, services, transport) for one in found])
@@ -118,6 +144,7 @@ async def list_registries(
 async def get_registry(
     request: Request, grant: Viewer, services: Services, transport: Transport, name_or_id: NameOrId
 ) -> RegistryAnswer:
+    """By its name or id."""
     facts = await find_registry(grant, services, request, name_or_id)
     view = await services.registries.view(grant, facts.id)
     return RegistryAnswer(registry=shown(view, grant, services, transport))
@@ -125,6 +152,7 @@ async def get_registry(
 
 @router.post("/registries", summary="Create a registry")
 async def create_registry(grant: Manager, services: Services, wanted: NewRegistry) -> Envelope:
+    """It is there at once, empty. Refused when the project has as many as its limit allows."""
     refuse_cache(wanted.registry_id)
     await services.registries.create(grant, wanted.project_name, RegistryChange.of_metadata(wanted.metadata))
     return Envelope()
@@ -134,6 +162,7 @@ async def create_registry(grant: Manager, services: Services, wanted: NewRegistr
 async def change_registry(
     request: Request, grant: Manager, services: Services, name_or_id: NameOrId, wanted: ChangedRegistry
 ) -> Envelope:
+    """Keys of `metadata` that are absent keep their values; a list of CVEs replaces the one before."""
     facts = await find_registry(grant, services, request, name_or_id)
     cves = None if wanted.cve_allowlist is None else [item.cve_id for item in wanted.cve_allowlist.items]
     await services.registries.change(grant, facts.id, RegistryChange.of_metadata(wanted.metadata, cves))
