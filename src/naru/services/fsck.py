@@ -20,6 +20,7 @@ from naru.db.fsck import ArtifactRow, BlobRow
 #: A file without a row may belong to a push under way; one that is older does not.
 ORPHAN_MICROSECONDS = 24 * 3600 * 1_000_000
 PAGE = 500
+HOLDERS = 3  # images that a finding about a blob names
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Fsck:
         findings = [Finding("database", "file", problem) for problem in await self._database.read(rows.file_problems)]
         findings += await self._check_blobs(blob_count, progress, hash_bytes=hash_bytes, repair=repair)
         findings += await self._check_files(blob_count, progress, repair=repair)
+        findings += await self._check_links(repair=repair)  # before the queues: a blob without its link is collected
         findings += await self._check_artifacts(artifact_count, progress, repair=repair)
         findings += await self._check_queues(repair=repair)
         findings += await self._check_counts(repair=repair)
@@ -65,6 +67,8 @@ class Fsck:
                         await self._blobs.quarantine(blob.storage_key)
                         await self._database.write(lambda tx, blob=blob: mark_damaged(tx, blob.id))  # type: ignore[misc]
                         problem += "; put aside, not served any more: push the blob again to heal it"
+                    held = await self._database.read(lambda tx, blob=blob: rows.holders(tx, blob.id, HOLDERS))  # type: ignore[misc]
+                    problem += f" (images: {', '.join(held)}{', ...' if len(held) == HOLDERS else ''})" if held else ""
                     findings.append(Finding("blob", blob.digest, problem, mended=False))
                 done += 1
                 progress("blobs", done, total)
@@ -121,6 +125,16 @@ class Fsck:
             await self._blobs.delete([stored.key for stored in orphans])
         return [
             Finding("file", stored.key, f"{stored.size} bytes that no blob needs", mended=repair) for stored in orphans
+        ]
+
+    async def _check_links(self, *, repair: bool) -> list[Finding]:
+        cut = await self._database.read(rows.cut_links)
+        if repair and cut:
+            now = self._clock.now()
+            await self._database.write(lambda tx: rows.link_again(tx, now))
+        return [
+            Finding("link", f"{name}, blob {digest}", "the image uses it, and the link to it is lost", repair)
+            for _, _, name, digest in cut
         ]
 
     async def _check_artifacts(self, total: int, progress: Progress, *, repair: bool) -> list[Finding]:
