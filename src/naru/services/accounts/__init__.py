@@ -1,5 +1,6 @@
 """Projects, users, the roles of users in projects, access keys; and what the first start makes."""
 
+from naru.db.accounts import Member
 from naru.services.accounts.installation import Accounts, Bootstrap, BootstrapResult
 from naru.services.accounts.keys import KEYS_PER_USER, ROTATE_DAYS, KeyChange, Keys, KeyView, NewKey
 from naru.services.accounts.members import Members
@@ -17,6 +18,7 @@ __all__ = [
     "KeyView",
     "Keys",
     "Limits",
+    "Member",
     "Members",
     "NewKey",
     "ProjectChange",

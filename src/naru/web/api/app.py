@@ -13,7 +13,23 @@ from starlette.exceptions import HTTPException
 
 from naru import __version__
 from naru.core.errors import BadRequest, MethodNotAllowed, NaruError, NotFound
-from naru.web.api import artifacts, audit, cve_allowlist, document, images, later, page, registries, tags
+from naru.web.api import (
+    access_keys,
+    artifacts,
+    audit,
+    cve_allowlist,
+    document,
+    images,
+    later,
+    members,
+    oauth,
+    page,
+    projects,
+    registries,
+    tags,
+    usage,
+    users,
+)
 from naru.web.api.access import transport_of
 from naru.web.api.envelope import failure
 from naru.web.api.services import ApiServices
@@ -21,7 +37,26 @@ from naru.web.api.services import ApiServices
 log = logging.getLogger(__name__)
 
 PREFIX = "/ncr/v2.0/appkeys/{appKey}"
-MODULES = (registries, images, artifacts, tags, cve_allowlist, audit, *later.MODULES)
+MODULES = (
+    registries,
+    images,
+    artifacts,
+    tags,
+    cve_allowlist,
+    usage,
+    projects,
+    members,
+    access_keys,
+    audit,
+    *later.MODULES,
+)
+#: Operations outside of projects.
+ACCOUNTS_PREFIX = "/ncr/v2.0"
+ACCOUNT_MODULES = (access_keys, users, projects)
+
+
+#: Fields whose value is not sent back.
+_SECRET = frozenset({"password", "current", "new"})
 
 
 class Api(FastAPI):
@@ -57,6 +92,9 @@ def build_api(services: ApiServices) -> FastAPI:
     api.state.services = services
     for module in MODULES:
         api.include_router(module.router, prefix=PREFIX)
+    for module in ACCOUNT_MODULES:
+        api.include_router(module.accounts, prefix=ACCOUNTS_PREFIX)
+    api.include_router(oauth.router)
     api.add_api_route("/api/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     api.add_exception_handler(NaruError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
@@ -70,33 +108,42 @@ async def _docs(request: Request) -> HTMLResponse:
     return HTMLResponse(request.app.page, headers=page.HEADERS)
 
 
-async def _refused(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse(failure(error if isinstance(error, NaruError) else NaruError(str(error))))
+def _answer(request: Request, error: NaruError) -> JSONResponse:
+    """In the envelope; for the endpoints of tokens, as OAuth2 wants it."""
+    if request.url.path.startswith(oauth.PREFIX):
+        return oauth.failure(error)
+    return JSONResponse(failure(error))
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, error if isinstance(error, NaruError) else NaruError(str(error)))
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What pydantic found wrong: where, with which value, and the rule."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    return JSONResponse(
-        failure(BadRequest("; ".join(_fault(fault) for fault in faults[:5]) or "the request is invalid"))
-    )
+    return _answer(request, BadRequest("; ".join(_fault(fault) for fault in faults[:5]) or "the request is invalid"))
 
 
 def _fault(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"])[:200]
-    return f"{where}: {fault['msg']}, not {ascii(fault.get('input'))[:100]}"
+    value = fault.get("input")
+    # A whole body may hold a password, and so may a field that is called so.
+    if isinstance(value, dict | list) or not _SECRET.isdisjoint(fault["loc"]):
+        return f"{where}: {fault['msg']}"
+    return f"{where}: {fault['msg']}, not {ascii(value)[:100]}"
 
 
 async def _not_found(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 404
     if status == 405:
-        return JSONResponse(failure(MethodNotAllowed(f"{request.method[:20]} is not possible at this address")))
+        return _answer(request, MethodNotAllowed(f"{request.method[:20]} is not possible at this address"))
     if status == 404:
-        return JSONResponse(failure(NotFound("there is no operation at this address; they are listed at /api/docs")))
-    return JSONResponse(failure(BadRequest("the body is not JSON in UTF-8")))
+        return _answer(request, NotFound("there is no operation at this address; they are listed at /api/docs"))
+    return _answer(request, BadRequest("the body is not JSON in UTF-8"))
 
 
 async def _failed(request: Request, _error: Exception) -> JSONResponse:
     request_id = transport_of(request).request_id
     log.exception("operation failed", extra={"request_id": request_id})
-    return JSONResponse(failure(NaruError(f"the server failed; the id of the request is {request_id}")))
+    return _answer(request, NaruError(f"the server failed; the id of the request is {request_id}"))

@@ -1,0 +1,89 @@
+"""What the project and its registries use, and quotas. Beyond the published API."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from naru.services.usage import MAX_QUOTA, RegistryUsage
+from naru.web.api.access import Administrator, Services, Viewer, find_registry
+from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Strict
+from naru.web.api.registries import NameOrId
+
+router = APIRouter(tags=["usage"])
+
+
+class RegistryUsageModel(BaseModel):
+    """What a registry uses."""
+
+    registry_id: int = Field(description="Id of the registry.", examples=[12])
+    name: str = Field(description="Name of the registry.", examples=["team"])
+    bytes: int = Field(description="Each blob once, and manifests.", examples=[57464288])
+    images: int = Field(description="Images that hold artifacts.", examples=[17])
+    limit_storage: int | None = Field(description="Quota in bytes; null: none.", examples=[10737418240])
+
+
+class UsageModel(BaseModel):
+    """What the project uses."""
+
+    bytes: int = Field(description="Sum over its registries.", examples=[57464288])
+    images: int = Field(description="Sum over its registries.", examples=[17])
+    registries: list[RegistryUsageModel] = Field(description="Each registry, by name.")
+
+
+class UsageAnswer(Envelope):
+    """Usage of the project."""
+
+    usage: UsageModel = Field(description="The usage.")
+
+
+class RegistryUsageAnswer(Envelope):
+    """Usage of a registry."""
+
+    usage: RegistryUsageModel = Field(description="The usage.")
+
+
+class ChangedQuota(Strict):
+    """The quota from now on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"limit_storage": 10737418240}]})
+
+    limit_storage: int | None = Field(ge=0, le=MAX_QUOTA, description="Bytes; null: no quota.")
+
+
+def shown(one: RegistryUsage) -> RegistryUsageModel:
+    return RegistryUsageModel(
+        registry_id=one.registry_id, name=one.name, bytes=one.bytes, images=one.images, limit_storage=one.quota
+    )
+
+
+@router.get("/usage", summary="Show the project's usage")
+async def get_usage(grant: Viewer, services: Services) -> UsageAnswer:
+    """Exact at this moment. A blob that two registries use counts in both."""
+    found = await services.usage.project(grant)
+    total = UsageModel(
+        bytes=sum(one.bytes for one in found),
+        images=sum(one.images for one in found),
+        registries=[shown(one) for one in found],
+    )
+    return UsageAnswer(usage=total)
+
+
+@router.get("/registries/{registryNameOrId}/usage", summary="Show a registry's usage")
+async def get_registry_usage(
+    request: Request, grant: Viewer, services: Services, name_or_id: NameOrId
+) -> RegistryUsageAnswer:
+    """Exact at this moment."""
+    facts = await find_registry(grant, services, request, name_or_id)
+    return RegistryUsageAnswer(usage=shown(await services.usage.registry(grant, facts.id)))
+
+
+@router.put("/registries/{registryNameOrId}/quota", summary="Set a registry's quota")
+async def set_quota(
+    request: Request, grant: Administrator, services: Services, name_or_id: NameOrId, wanted: ChangedQuota
+) -> Envelope:
+    """Bytes that the registry may use. One below what it uses keeps what is there and refuses more."""
+    facts = await find_registry(grant, services, request, name_or_id)
+    await services.usage.set_quota(grant, facts.id, wanted.limit_storage)
+    return Envelope()
