@@ -66,7 +66,6 @@ def add_registry(
 
 
 def _all(project_id: int) -> Select[tuple[object, ...]]:
-    count = select(func.count()).where(images.c.registry_id == registries.c.id, images.c.artifact_count > 0)
     deltas = select(func.coalesce(func.sum(usage_deltas.c.bytes), 0)).where(
         usage_deltas.c.registry_id == registries.c.id
     )
@@ -80,7 +79,7 @@ def _all(project_id: int) -> Select[tuple[object, ...]]:
         c.anonymous_pull,
         c.created_at,
         c.updated_at,
-        count.scalar_subquery(),
+        c.image_count,
         c.description,
         c.auto_scan,
         c.prevent_vul,

@@ -9,7 +9,16 @@ from __future__ import annotations
 from urllib.parse import quote, unquote
 
 _PREFIX = 5  # "", "ncr", "v2.0", "appkeys", appkey
-_SUFFIXES = (1, 2, 3, 4)  # segments behind an image name: artifacts[/reference[/tags[/tag]]] or additions, scan
+#: What may follow an image's name; None stands for any one segment.
+_TAILS: tuple[tuple[str | None, ...], ...] = (
+    ("tag-history",),
+    ("artifacts",),
+    ("artifacts", None),
+    ("artifacts", None, "scan"),
+    ("artifacts", None, "tags"),
+    ("artifacts", None, "tags", None),
+    ("artifacts", None, "additions", None),
+)
 
 
 def canonical(raw_path: str) -> str:
@@ -27,16 +36,20 @@ def canonical(raw_path: str) -> str:
 
 
 def _end_of_name(tail: list[str]) -> int:
-    """How many segments of what follows ``/images/`` are the name."""
-    if len(tail) == 1 or tail[1] in {"artifacts", "tag-history"}:
+    """How many segments of what follows ``/images/`` are the name: as few as make sense of the rest.
+
+    A name whose slashes are not encoded and that holds ``artifacts`` may be read in two ways; encoded it cannot.
+    """
+    if "%" in tail[0]:
         return 1
-    for count in range(len(tail) - 1, 0, -1):
-        rest = tail[count:]
-        if rest[0] == "artifacts" and len(rest) <= len(_SUFFIXES) + 1:
+    for count in range(1, len(tail)):
+        if any(_is_like(tail[count:], shape) for shape in _TAILS):
             return count
-        if rest == ["tag-history"]:
-            return count
-    return len(tail)
+    return 1 if len(tail) > 1 and tail[1] == "artifacts" else len(tail)
+
+
+def _is_like(rest: list[str], shape: tuple[str | None, ...]) -> bool:
+    return len(rest) == len(shape) and all(want in {None, have} for have, want in zip(rest, shape, strict=True))
 
 
 def name_of(segment: str) -> str:
