@@ -15,6 +15,8 @@ from naru.core.errors import Denied
 
 
 class Permission(StrEnum):
+    """What somebody may do in a project."""
+
     VIEW = "view"  # registries, images, artifacts, tags and their lists
     PULL = "pull"
     PUSH = "push"
@@ -24,6 +26,8 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
+    """What a user is in a project; several add up."""
+
     PROJECT_ADMIN = "project-admin"
     PROJECT_MEMBER = "project-member"
     SERVICE_ADMIN = "service-admin"

@@ -33,9 +33,10 @@ SECURITY_SCHEMES: Node = {
         "description": "`Bearer` and a token of `POST /oauth2/token/create`; instead of an access key.",
     },
     "basic": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "Access key ID and secret, for the endpoints of tokens alone.",
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Basic` and base64 of `{access key ID}:{secret}`, for the endpoints of tokens alone.",
     },
 }
 #: Signed in by the two headers of an access key, or by a token.
