@@ -20,7 +20,7 @@ run: $(STAMP)
 
 ## test: run the tests; one that needs a program that is absent is skipped, and the reason printed
 test: $(STAMP)
-	@$(BIN)/pytest -rs $(ARGS)
+	@$(BIN)/pytest -rs -n 2 --dist loadfile $(ARGS)
 
 ## check: format, lint, types, architecture and documents; the gate of every commit, with the tests
 check: $(STAMP)

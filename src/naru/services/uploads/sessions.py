@@ -116,7 +116,10 @@ class Uploads:
         grant.require(Permission.PUSH)
         await self._owned(grant, name, upload_id)
         with self._alone(upload_id):
-            return await self._append(upload_id, body, content_range)
+            upload = await self._append(upload_id, body, content_range)
+        if upload_id in self._opening:  # what is told to have arrived can be resumed after a crash
+            await self._database.write(_behind_the_row)
+        return upload
 
     async def _append(
         self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None
@@ -370,6 +373,10 @@ def range_header(offset: int) -> str:
 async def _nothing() -> AsyncIterator[bytes]:
     for piece in tuple[bytes, ...]():
         yield piece
+
+
+def _behind_the_row(_tx: Any) -> None:
+    """Writes are made in the order in which they came: when this one is durable, the upload's row is."""
 
 
 def _user(grant: Grant) -> int:
