@@ -64,26 +64,17 @@ def finish(document: Node) -> Node:
         schemas.pop(name, None)
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, _method, operation in operations(document):
-        answers: Node = operation["responses"]
-        if path.startswith("/oauth2/"):  # as OAuth2 asks: with statuses, without the envelope
-            answers.pop("422", None)
-            continue
-        operation["responses"] = {"200": answers["200"]}
-        if path.startswith("/ncr/"):
-            operation["security"] = SECURITY
+        operation["responses"].pop("422", None)
         parameters = operation.setdefault("parameters", [])
+        if path.startswith("/ncr/"):  # OAuth2 has statuses and no envelope
+            operation["responses"] = {"200": operation["responses"]["200"]}
+            operation["security"] = SECURITY
         if "{registryNameOrId}" in path:
             parameters.append(IS_NAME)
-        if "requestBody" in operation:
-            _add_examples(operation["requestBody"]["content"], schemas)
-        answer = operation["responses"]["200"]
-        if answer["description"] == "Successful Response":
-            answer["description"] = "Success, or a refusal: `header` says which. A refusal has `header` alone."
-        for content in answer.get("content", {}).values():
-            _require_header_alone(content.get("schema", {}), schemas)
-        _add_examples(answer.get("content", {}), schemas)
+        _describe_answer(operation["responses"]["200"], schemas)
+        _add_examples(operation.get("requestBody", {}).get("content", {}), schemas)
         if any(one["name"] == "page" for one in parameters):
-            answer["headers"] = PAGE_HEADERS
+            operation["responses"]["200"]["headers"] = PAGE_HEADERS
     document["x-result-codes"] = [{"code": code, "meaning": text} for code, text in meanings().items()]
     return document
 
@@ -131,6 +122,15 @@ def example(schema: Node, schemas: Node, depth: int = 0) -> Any:  # noqa: PLR091
     if kind == "array" and depth < _DEPTH:
         return [example(found.get("items", {}), schemas, depth + 1)]
     return {"integer": max(0, found.get("minimum", 0)), "number": 0, "boolean": False, "string": ""}.get(str(kind))
+
+
+def _describe_answer(answer: Node, schemas: Node) -> None:
+    if answer["description"] == "Successful Response":
+        answer["description"] = "Success, or a refusal: `header` says which. A refusal has `header` alone."
+    contents = answer.get("content", {})
+    for content in contents.values():
+        _require_header_alone(content.get("schema", {}), schemas)
+    _add_examples(contents, schemas)
 
 
 def _require_header_alone(schema: Node, schemas: Node) -> None:

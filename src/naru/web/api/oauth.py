@@ -101,7 +101,7 @@ async def create_token(request: Request, services: Services, transport: Transpor
     "/revoke",
     summary="Revoke a token",
     responses=_REFUSALS | {200: {"description": "The token is good no more.", "content": {}}},
-    openapi_extra=_form_of({"token": {"type": "string"}, "token_type_hint": {"type": "string"}}, ["token"]),
+    openapi_extra=_form_of({"token": {"type": "string", "examples": ["eyJhbGc..."]}}, ["token"]),
 )
 async def revoke_token(request: Request, services: Services, transport: Transport) -> JSONResponse:
     """Basic authorization: an access key of the user who got the token. A token that is good no more is no error."""
