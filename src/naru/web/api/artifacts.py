@@ -23,107 +23,146 @@ _ARTIFACTS = "/registries/{registryName}/images/{imageName}/artifacts"
 
 WithScan = Annotated[str | None, Query(max_length=16, description="`true`: with `scan_overview`.")]
 WithAccessory = Annotated[str | None, Query(max_length=16, description="`true`: with `accessories`.")]
+_DIGEST = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+_TIME = "2026-01-01T00:00:00.000Z"
 
 
 class ReferenceModel(BaseModel):
     """What an index names."""
 
-    parent_id: int
-    child_id: int | None = Field(description="Null when it is not here.")
-    child_digest: str
-    platform: dict[str, Any] = Field(description="`architecture`, `os`, `variant`, `os.version`, `os.features`.")
-    annotations: dict[str, str]
-    urls: list[str]
+    parent_id: int = Field(description="Id of the index.", examples=[31])
+    child_id: int | None = Field(description="Null when it is not here.", examples=[32])
+    child_digest: str = Field(
+        description="Digest of what it names.",
+        examples=[_DIGEST],
+    )
+    platform: dict[str, Any] = Field(
+        description="`architecture`, `os`, `variant`, `os.version`, `os.features`.",
+        examples=[{"architecture": "amd64", "os": "linux"}],
+    )
+    annotations: dict[str, str] = Field(description="As the index has them.", examples=[{}])
+    urls: list[str] = Field(description="Where else its bytes are, as the index says.", examples=[[]])
 
 
 class AccessoryModel(BaseModel):
     """A signature, SBOM, attestation or another thing with this artifact as its subject."""
 
-    id: int
-    artifact_id: int
-    subject_artifact_id: int
-    subject_artifact_digest: str
-    subject_artifact_repo: str = Field(examples=["team/app"])
-    digest: str
-    size: int
-    type: str = Field(examples=["signature.cosign"])
-    icon: str = ""
-    creation_time: str = Field(description="RFC 3339, UTC.")
+    id: int = Field(description="Id of the accessory.", examples=[33])
+    artifact_id: int = Field(description="The same: an accessory is an artifact.", examples=[33])
+    subject_artifact_id: int = Field(description="Id of what it belongs to.", examples=[31])
+    subject_artifact_digest: str = Field(
+        description="Digest of what it belongs to.",
+        examples=[_DIGEST],
+    )
+    subject_artifact_repo: str = Field(examples=["team/app"], description="Image that both are in.")
+    digest: str = Field(
+        description="Its own digest.",
+        examples=[_DIGEST],
+    )
+    size: int = Field(description="Bytes of its manifest and of what it names.", examples=[512])
+    type: str = Field(examples=["signature.cosign"], description="What it is.")
+    icon: str = Field(default="", description="Always empty; kept for the published form.")
+    creation_time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
 
 
 class ArtifactModel(BaseModel):
     """An artifact as the API shows it."""
 
-    id: int
-    digest: str
-    type: str = Field(description="`IMAGE`, `CHART`, `WASM`, another name, or `UNKNOWN`.")
-    media_type: str = Field(description="Of the config; of an index, its own.")
-    manifest_media_type: str
-    artifact_type: str = Field(description="What the manifest says that it is; may be empty.")
-    project_id: int = Field(description="Id of the registry (NCR calls it so).")
-    repository_id: int = Field(description="Id of the image.")
-    size: int = Field(description="Bytes of the manifest and of what it names.")
-    push_time: str = Field(description="RFC 3339, UTC.")
-    pull_time: str = Field(description="Of the last pull; empty when there was none.")
-    pull_count: int
-    icon: str = ""
-    labels: list[str] = Field(default_factory=list)
-    annotations: dict[str, str]
-    references: list[ReferenceModel] = Field(description="What an index names; the first 32 in lists.")
+    id: int = Field(description="Id of the artifact.", examples=[31])
+    digest: str = Field(
+        description="Digest of its manifest.",
+        examples=[_DIGEST],
+    )
+    type: str = Field(description="`IMAGE`, `CHART`, `WASM`, another name, or `UNKNOWN`.", examples=["IMAGE"])
+    media_type: str = Field(
+        description="Of the config; of an index, its own.", examples=["application/vnd.oci.image.config.v1+json"]
+    )
+    manifest_media_type: str = Field(
+        description="Of the manifest.", examples=["application/vnd.oci.image.manifest.v1+json"]
+    )
+    artifact_type: str = Field(description="What the manifest says that it is; may be empty.", examples=[""])
+    project_id: int = Field(description="Id of the registry (NCR calls it so).", examples=[3])
+    repository_id: int = Field(description="Id of the image.", examples=[12])
+    size: int = Field(description="Bytes of the manifest and of what it names.", examples=[57464288])
+    push_time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
+    pull_time: str = Field(description="Of the last pull; empty when there was none.", examples=[_TIME])
+    pull_count: int = Field(description="How often it was pulled.", examples=[42])
+    icon: str = Field(default="", description="Always empty; kept for the published form.")
+    labels: list[str] = Field(
+        default_factory=list, description="Always empty; kept for the published form.", examples=[[]]
+    )
+    annotations: dict[str, str] = Field(description="As the manifest has them.", examples=[{}])
+    references: list[ReferenceModel] = Field(description="What an index names; the first 32 in lists.", examples=[[]])
     extra_attrs: dict[str, Any] = Field(
-        description="Of an image `architecture`, `os`, `author`, `created` and `config`; of a chart its metadata."
+        description="Of an image `architecture`, `os`, `author`, `created` and `config`; of a chart its metadata.",
+        examples=[{"architecture": "amd64", "os": "linux"}],
     )
     tags: list[TagModel] = Field(description="The first 100 by name.")
-    signed: bool = Field(description="Whether it has a signature.")
-    scan_overview: dict[str, Any] | None = None
-    accessories: list[AccessoryModel] | None = None
+    signed: bool = Field(description="Whether it has a signature.", examples=[True])
+    scan_overview: dict[str, Any] | None = Field(
+        default=None, description="With `with_scan_overview=true`: what the last scan found.", examples=[{}]
+    )
+    accessories: list[AccessoryModel] | None = Field(
+        default=None, description="With `with_accessory=true`: what has this artifact as its subject.", examples=[[]]
+    )
 
 
 class ArtifactsAnswer(Envelope):
-    artifacts: list[ArtifactModel]
+    """A page of artifacts."""
+
+    artifacts: list[ArtifactModel] = Field(description="The artifacts.")
 
 
 class ArtifactAnswer(Envelope):
-    artifact: ArtifactModel
+    """An artifact."""
+
+    artifact: ArtifactModel = Field(description="The artifact.")
 
 
 class LayerModel(BaseModel):
     """A blob that the manifest names."""
 
-    media_type: str
-    digest: str
-    size: int
-    annotations: dict[str, str]
-    present: bool = Field(description="Whether its bytes are here: those of foreign layers are not.")
-    shared: bool = Field(description="Whether another artifact of the registry uses it.")
-    shared_in_image: bool = Field(description="Whether another artifact of the image uses it.")
+    media_type: str = Field(description="What it is.", examples=["application/vnd.oci.image.layer.v1.tar+gzip"])
+    digest: str = Field(description="Its digest.", examples=[_DIGEST])
+    size: int = Field(description="Bytes.", examples=[3370706])
+    annotations: dict[str, str] = Field(description="As the manifest has them.", examples=[{}])
+    present: bool = Field(description="Whether its bytes are here: those of foreign layers are not.", examples=[True])
+    shared: bool = Field(description="Whether another artifact of the registry uses it.", examples=[False])
+    shared_in_image: bool = Field(description="Whether another artifact of the image uses it.", examples=[False])
 
 
 class StepModel(BaseModel):
     """A step of an image's history."""
 
-    created: str
-    created_by: str
-    author: str
-    comment: str
-    empty_layer: bool
+    created: str = Field(description="When, as the config says.", examples=["2026-01-01T00:00:00Z"])
+    created_by: str = Field(description="The command.", examples=["RUN apt-get update"])
+    author: str = Field(description="Whose step it was.", examples=[""])
+    comment: str = Field(description="Words about it.", examples=["buildkit.dockerfile.v0"])
+    empty_layer: bool = Field(description="Whether it has no layer.", examples=[False])
 
 
 class DetailModel(BaseModel):
     """All that is known of an artifact."""
 
     artifact: ArtifactModel = Field(description="With everything that an index names, and accessories.")
-    config: LayerModel | None
-    layers: list[LayerModel]
+    config: LayerModel | None = Field(description="The config; null for an index.")
+    layers: list[LayerModel] = Field(description="The layers, the lowest first.")
     history: list[StepModel] = Field(description="As the config tells it, the first step first.")
-    subject: str | None = Field(description="Digest of what it belongs to.")
-    unique_bytes: int = Field(description="What nothing else in the registry uses: deleting it gives these back.")
-    image_unique_bytes: int = Field(description="What nothing else in the image uses.")
-    manifest: str = Field(description="As it was pushed.")
+    subject: str | None = Field(
+        description="Digest of what it belongs to.",
+        examples=[_DIGEST],
+    )
+    unique_bytes: int = Field(
+        description="What nothing else in the registry uses: deleting it gives these back.", examples=[3370706]
+    )
+    image_unique_bytes: int = Field(description="What nothing else in the image uses.", examples=[3370706])
+    manifest: str = Field(description="As it was pushed.", examples=["{}"])
 
 
 class DetailAnswer(Envelope):
-    detail: DetailModel
+    """All that is known of an artifact."""
+
+    detail: DetailModel = Field(description="The artifact.")
 
 
 def shown(view: ArtifactView, *, with_scan: bool = False) -> ArtifactModel:
@@ -235,6 +274,7 @@ async def get_artifact(
     with_scan_overview: WithScan = None,
     with_accessory: WithAccessory = None,
 ) -> ArtifactAnswer:
+    """By digest or tag; with everything that an index names."""
     view = await services.artifacts.view(grant, name, reference, with_accessories=_wants(with_accessory))
     return ArtifactAnswer(artifact=shown(view, with_scan=_wants(with_scan_overview)))
 

@@ -119,7 +119,7 @@ async def list_audit_logs(
             "description": "The file; a refusal comes in the envelope.",
             "content": {
                 "text/csv": {"schema": {"type": "string"}},
-                "application/json": {"schema": {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]}},
+                "application/json": {"schema": {"type": ["array", "object"], "items": {"type": "object"}}},
             },
         }
     },

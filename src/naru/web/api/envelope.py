@@ -26,6 +26,7 @@ CODES: dict[type[NaruError], int] = {
     errors.NotAvailable: 10011,
     errors.PaginationInvalid: 10012,
     errors.LimitExceeded: 10013,
+    errors.BodyTooLarge: 10014,
     errors.NameInvalid: 10101,
     errors.NameUnknown: 10102,
     errors.ManifestUnknown: 10201,
@@ -68,7 +69,7 @@ class Header(BaseModel):
 class Envelope(BaseModel):
     """An answer without content; answers with content add named fields beside ``header``."""
 
-    header: Header = Header()
+    header: Header = Field(default=Header(), description="How it went; a refusal has nothing else.")
 
 
 def failure(error: NaruError) -> dict[str, object]:

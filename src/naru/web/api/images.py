@@ -56,27 +56,36 @@ def asked(page: Paging) -> Asked:
     return Asked(page.q, page.sort, page.offset, page.limit)
 
 
+_TIME = "2026-01-01T00:00:00.000Z"
+
+
 class ImageModel(BaseModel):
     """An image as the API shows it."""
 
-    id: int
+    id: int = Field(description="Id of the image.", examples=[12])
     name: str = Field(description="With the registry.", examples=["team/app"])
-    project_id: int = Field(description="Id of the registry (NCR calls it so).")
-    description: str = ""
-    pull_count: int
-    artifact_count: int = Field(description="Accessories and an index's children without a tag do not count.")
-    tag_count: int
-    creation_time: str = Field(description="RFC 3339, UTC.")
-    update_time: str
-    pull_time: str = Field(description="Of the last pull; empty when there was none.")
+    project_id: int = Field(description="Id of the registry (NCR calls it so).", examples=[3])
+    description: str = Field(default="", description="Always empty; kept for the published form.")
+    pull_count: int = Field(description="How often it was pulled.", examples=[42])
+    artifact_count: int = Field(
+        description="Accessories and an index's children without a tag do not count.", examples=[4]
+    )
+    tag_count: int = Field(description="Tags of all its artifacts.", examples=[5])
+    creation_time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
+    update_time: str = Field(description="When something was pushed to it or deleted, RFC 3339, UTC.", examples=[_TIME])
+    pull_time: str = Field(description="Of the last pull; empty when there was none.", examples=[_TIME])
 
 
 class ImagesAnswer(Envelope):
-    images: list[ImageModel]
+    """A page of images."""
+
+    images: list[ImageModel] = Field(description="The images.")
 
 
 class ImageAnswer(Envelope):
-    image: ImageModel
+    """An image."""
+
+    image: ImageModel = Field(description="The image.")
 
 
 def shown(view: ImageView) -> ImageModel:
@@ -107,6 +116,7 @@ async def list_images(
 
 @router.get("/registries/{registryName}/images/{imageName}", summary="Show an image")
 async def get_image(grant: Viewer, services: Services, name: ImageName) -> ImageAnswer:
+    """By its name."""
     return ImageAnswer(image=shown(await services.images.view(grant, name)))
 
 

@@ -165,7 +165,7 @@ def _table(title: str, names: tuple[str, ...], rows: list[list[str]]) -> str:
 
 def _sign_in(document: Node) -> str:
     rows = [
-        [f"<code>{escape(one['name'])}</code>", _text(one["description"])]
+        [f"<code>{escape(one.get('name', 'Authorization'))}</code>", _text(one["description"])]
         for one in document["components"]["securitySchemes"].values()
     ]
     return f'<section><h2 id="sign-in">Sign in</h2>{_table("Headers", ("Header", "Meaning"), rows)}</section>'
@@ -173,7 +173,7 @@ def _sign_in(document: Node) -> str:
 
 def _codes(document: Node) -> str:
     rows = [["<code>200</code>", "Success."]]
-    rows += [[f"<code>{one['code']}</code>", _text(one["meaning"])] for one in document["x-result-codes"]]
+    rows += [[f"<code>{escape(str(one['code']))}</code>", _text(one["meaning"])] for one in document["x-result-codes"]]
     table = _table("resultCode of the header", ("Code", "Meaning"), rows)
     return f'<section><h2 id="codes">Result codes</h2>{table}</section>'
 

@@ -20,26 +20,32 @@ router = APIRouter(tags=["tags"])
 
 _IMAGE = "/registries/{registryName}/images/{imageName}"
 _TAGS = _IMAGE + "/artifacts/{reference}/tags"
+_DIGEST = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+_TIME = "2026-01-01T00:00:00.000Z"
 
 
 class TagModel(BaseModel):
     """A tag as the API shows it."""
 
-    id: int
-    artifact_id: int
-    repository_id: int = Field(description="Id of the image.")
-    name: str
-    push_time: str = Field(description="RFC 3339, UTC.")
-    pull_time: str = Field(description="Of the last pull by this tag; empty when there was none.")
-    immutable: bool = False
-    signed: bool = Field(description="Whether the artifact has a signature.")
+    id: int = Field(description="Id of the tag.", examples=[51])
+    artifact_id: int = Field(description="Id of the artifact.", examples=[31])
+    repository_id: int = Field(description="Id of the image.", examples=[12])
+    name: str = Field(description="Its name.", examples=["1.0"])
+    push_time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
+    pull_time: str = Field(description="Of the last pull by this tag; empty when there was none.", examples=[_TIME])
+    immutable: bool = Field(default=False, description="Whether a protection policy keeps it where it is.")
+    signed: bool = Field(description="Whether the artifact has a signature.", examples=[True])
 
 
 class TagsAnswer(Envelope):
-    tags: list[TagModel]
+    """A page of tags."""
+
+    tags: list[TagModel] = Field(description="The tags.")
 
 
 class NewTag(BaseModel):
+    """A tag to make."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "stable"}]})
 
     name: str = Field(description="Letters, digits, `_`, `.` and `-`; 128 characters at most.")
@@ -48,17 +54,25 @@ class NewTag(BaseModel):
 class MoveModel(BaseModel):
     """A tag was made, moved or deleted."""
 
-    id: int
-    tag: str
-    action: str = Field(description="`create`, `move` or `delete`.")
-    from_digest: str | None = Field(description="What the tag named before.")
-    to_digest: str | None = Field(description="What it named then.")
-    actor: str = Field(description="Name of the user.")
-    time: str = Field(description="RFC 3339, UTC.")
+    id: int = Field(description="Number of the row.", examples=[77])
+    tag: str = Field(description="Name of the tag.", examples=["1.0"])
+    action: str = Field(description="`create`, `move` or `delete`.", examples=["move"])
+    from_digest: str | None = Field(
+        description="What the tag named before.",
+        examples=[_DIGEST],
+    )
+    to_digest: str | None = Field(
+        description="What it named then.",
+        examples=[_DIGEST],
+    )
+    actor: str = Field(description="Name of the user.", examples=["kim"])
+    time: str = Field(description="RFC 3339, UTC.", examples=[_TIME])
 
 
 class HistoryAnswer(Envelope):
-    tag_history: list[MoveModel]
+    """A page of the history."""
+
+    tag_history: list[MoveModel] = Field(description="What happened to the tags.")
 
 
 def shown(tag: TagRow, image_id: int, *, signed: bool) -> TagModel:
