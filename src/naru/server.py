@@ -33,7 +33,7 @@ HEADER_SECONDS = 20
 
 
 def _listener(settings: Settings, door: Door, address: str) -> Server:
-    host, port = parse_address(address)
+    _family, host, port = _resolved(address)
     return Server(
         door,
         address=host,
@@ -122,10 +122,20 @@ async def _drain(application: Application, seconds: int) -> None:
         log.warning("stopping with %d requests unanswered after %d s", application.drain.active, seconds)
 
 
+def _resolved(address: str) -> tuple[socket.AddressFamily, str, int]:
+    """Family, IP address and port to listen on: granian takes no names. ``OSError`` for a name that is not known."""
+    host, port = parse_address(address)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+    family, _type, _protocol, _name, ends = min(found, key=lambda one: one[0] != socket.AF_INET)
+    return family, str(ends[0]), port
+
+
 def _require_free(address: str) -> None:
     """Raise ``OSError`` with the address when the port is taken, before anything is touched."""
-    host, port = parse_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family, host, port = _resolved(address)
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
