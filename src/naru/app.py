@@ -159,7 +159,7 @@ class Application:
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
-        addresses = Addresses(
+        self._addresses = addresses = Addresses(
             external_url=settings.external_url,
             private_external_url=settings.private_external_url,
             trusted_proxies=settings.trusted_proxies,
@@ -248,6 +248,7 @@ class Application:
             drain=self.drain,
             metrics=self._metrics,
             access_log=self._access_log,
+            client=self._addresses.client,
             body_timeout=self.core.settings.body_timeout_seconds,
         )
 
@@ -262,6 +263,8 @@ class Application:
     async def _ready(self) -> None:
         await self._pull.ping()
         async for _pending in self.core.area.pending():
+            break
+        async for _stored in self.core.blobs.list():
             break
 
     async def start(self) -> None:

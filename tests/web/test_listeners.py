@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from naru.core.permissions import Role
+from naru.log import AccessLog
 from tests import make
 from tests.asgi import Client
 from tests.conftest import Naru
@@ -147,6 +148,15 @@ async def test_the_address_behind_a_proxy(naru: Naru) -> None:
     for number in range(10):
         assert not await blocked(guess(STRANGER), {"x-forwarded-for": f"203.0.113.{number + 20}"})
     assert await blocked(guess(STRANGER), {"x-forwarded-for": "203.0.113.99"})
+
+
+@pytest.mark.options(trusted_proxies=PROXY)
+async def test_the_access_log_has_the_address_behind_a_proxy(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[object] = []
+    monkeypatch.setattr(AccessLog, "record", lambda _log, *values: logged.append(values[5]))
+    for address in (PROXY, STRANGER):
+        await Client(naru.anonymous.door, address=address).get("/v2/", {"x-forwarded-for": "203.0.113.9"})
+    assert logged == ["203.0.113.9", STRANGER]
 
 
 # Addresses that we tell clients.

@@ -190,6 +190,29 @@ async def test_while_it_stops_new_requests_are_sent_elsewhere(naru: Naru) -> Non
     assert (await naru.anonymous.get("/readyz")).status == 503
 
 
+@pytest.mark.parametrize("folder", ["uploads", "blobs"])
+async def test_it_is_not_ready_while_its_store_is_away(naru: Naru, folder: str) -> None:
+    storage = naru.core.settings.data / "storage"
+    assert (await naru.anonymous.get("/readyz")).status == 200
+    (storage / folder).rename(storage / "away")
+    assert (await naru.anonymous.get("/readyz")).status == 503
+    assert (await naru.anonymous.get("/healthz")).status == 200
+    (storage / "away").rename(storage / folder)
+    assert (await naru.anonymous.get("/readyz")).status == 200
+
+
+async def test_every_answer_names_the_version_of_the_api(naru: Naru) -> None:
+    """Docker's registry API: the header tells a registry from any other 401."""
+    for client, target, status in [
+        (naru.anonymous, "/v2/", 401),
+        (naru.admin, "/v2/", 200),
+        (naru.admin, "/v2/team/app/manifests/none", 404),
+        (naru.admin, "/v2/team/APP/manifests/none", 400),
+    ]:
+        answer = await client.get(target)
+        assert (answer.status, answer.headers["docker-distribution-api-version"]) == (status, "registry/2.0")
+
+
 @pytest.mark.options(body_timeout_seconds=1)
 async def test_a_body_that_stalls_is_ended(naru: Naru) -> None:
     async def stalled() -> AsyncIterator[bytes]:

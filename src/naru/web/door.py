@@ -19,6 +19,7 @@ from naru.web import connections
 from naru.web.errors import render_oci
 from naru.web.http import ClientGone, Receive, Request, Scope, Send
 from naru.web.metrics import Metrics
+from naru.web.oci.headers import API_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Drain:
 
 
 class Door:
-    """``handle`` answers the request and says what kind it was, for the metrics."""
+    """``handle`` answers the request and says what kind it was, for the metrics. ``client`` gives the address for the
+    access log: behind a trusted proxy, the one that the proxy names."""
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Door:
         drain: Drain,
         metrics: Metrics,
         access_log: AccessLog,
+        client: Callable[[Request], str],
         body_timeout: float,
     ) -> None:
         self._handle = handle
@@ -88,6 +91,7 @@ class Door:
         self._drain = drain
         self._metrics = metrics
         self._access_log = access_log
+        self._client = client
         self._body_timeout = body_timeout
         self._prefix = secrets.token_hex(4)
         self._count = 0
@@ -160,6 +164,8 @@ class Door:
         if request.status:  # the answer has begun; it ends short, and the client sees that
             return
         status, headers, body = render_oci(error)
+        if request.path.startswith("/v2"):  # Docker's clients tell a registry from any other 401 by it
+            headers.append(API_VERSION)
         drained = error.status != 413 and await request.drain()
         if not drained and "Connection" not in error.headers:
             headers.append((b"connection", b"close"))
@@ -179,7 +185,7 @@ class Door:
             request.status,
             request.sent_bytes,
             int(seconds * 1_000_000),
-            request.address,
+            self._client(request),
             request.request_id,
             request.actor,
             request.header(b"user-agent"),

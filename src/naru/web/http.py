@@ -85,7 +85,7 @@ class Request:
 
     @property
     def address(self) -> str:
-        """The peer's IP address; behind a trusted proxy, the one it named."""
+        """The IP address of the other end of the connection; ``Addresses.client`` looks behind a trusted proxy."""
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
