@@ -165,3 +165,13 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         upgrade(path)
     assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_nobody_else_may_read_the_database(tmp_path: Path) -> None:
+    """It holds hashes of secrets; the data folder may have been made by hand, open to everybody."""
+    tmp_path.chmod(0o755)
+    upgrade(tmp_path / "naru.db")
+    with connected(tmp_path / "naru.db") as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE made (by_the_test)")
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}

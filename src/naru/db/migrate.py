@@ -54,6 +54,7 @@ def upgrade(path: Path) -> bool:
 
     from naru.db.engine import sqlite_engine, translate  # noqa: PLC0415
 
+    path.touch(mode=0o600)  # SQLite gives its other files the same mode; the folder may be open to others
     engine = sqlite_engine(path)
     try:
         # Tables are remade in some migrations; SQLite can switch foreign keys only outside a transaction.
