@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -9,8 +10,9 @@ import click
 from naru import log as logs
 from naru.cli.base import read_settings, show
 from naru.core.errors import NaruError
+from naru.core.names import registry_name
 from naru.services.accounts import BootstrapResult
-from naru.settings import Settings, check
+from naru.settings import Finding, Settings, check
 
 
 @click.command()
@@ -27,11 +29,7 @@ from naru.settings import Settings, check
 def serve(context: click.Context, /, **flags: Any) -> None:
     """Serve the registry until SIGTERM or Ctrl-C."""
     context.find_root().obj.update(flags)
-    settings = read_settings()
-    findings = check(settings)
-    show(findings)
-    if any(finding.level == "error" for finding in findings):
-        raise SystemExit(2)
+    settings = _checked_settings()
     logs.configure(settings)
     import uvloop  # noqa: PLC0415 - only the server pays for it
 
@@ -43,6 +41,25 @@ def serve(context: click.Context, /, **flags: Any) -> None:
         raise click.ClickException(error.message) from None
     except OSError as error:
         raise click.ClickException(str(error.strerror or error)) from None
+
+
+def _checked_settings() -> Settings:
+    """The settings, after what is wrong or doubtful about them was shown. Exit status 2 for what is wrong."""
+    settings = read_settings()
+    findings = [*check(settings), *_bootstrap_names(settings)]
+    show(findings)
+    if any(finding.level == "error" for finding in findings):
+        raise SystemExit(2)
+    return settings
+
+
+def _bootstrap_names(settings: Settings) -> Iterator[Finding]:
+    """Names that the first start could not give."""
+    try:
+        for name in settings.bootstrap_registries:
+            registry_name(name)
+    except NaruError as error:
+        yield Finding("error", "bootstrap_registries", error.message)
 
 
 def _announce(settings: Settings, made: BootstrapResult) -> None:
@@ -63,8 +80,5 @@ def _announce(settings: Settings, made: BootstrapResult) -> None:
 @click.command("check-config")
 def check_config() -> None:
     """Say whether the settings are right and safe here. Exit status 2 when the server would not start."""
-    findings = check(read_settings())
-    show(findings)
-    if any(finding.level == "error" for finding in findings):
-        raise SystemExit(2)
+    _checked_settings()
     click.echo("the settings are good")

@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     )
     private_external_url: Origin | None = _option(_LISTEN, None, "The same for the private listener.")
     tls_certificate: Path | None = _option(
-        _LISTEN, None, "PEM file with the certificate and its chain, for the public and the private listener."
+        _LISTEN,
+        None,
+        "PEM file with the certificate and its chain. With it every listener speaks TLS, that of the metrics too.",
     )
     tls_key: Path | None = _option(_LISTEN, None, "PEM file with the certificate's key, not encrypted.")
     trusted_proxies: Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)] = _option(
@@ -179,8 +181,8 @@ class Settings(BaseSettings):
         max_length=64,
     )
     bootstrap_password: SecretStr | None = _option(_FIRST, None, "Its password. Unset: generated and printed once.")
-    bootstrap_access_key: str | None = _option(
-        _FIRST, None, "ID of its access key. Unset: generated and printed once.", min_length=1, max_length=128
+    bootstrap_access_key: Annotated[str, AfterValidator(values.access_key)] | None = _option(
+        _FIRST, None, "ID of its access key. Unset: generated and printed once."
     )
     bootstrap_secret_key: SecretStr | None = _option(
         _FIRST, None, "Secret of its access key. Unset: generated and printed once."

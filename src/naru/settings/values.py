@@ -98,6 +98,13 @@ def items(value: object) -> tuple[str, ...]:
     return tuple(part for part in (str(item).strip() for item in value) if part)
 
 
+def access_key(text: str) -> str:
+    """RFC 7617 section 2: what stands before the first colon of Basic credentials is the user, here the key's ID."""
+    if not re.fullmatch(r"[!-9;-~]{1,128}", text):
+        raise ValueError(f"{text!r}: 1 to 128 visible ASCII characters without a colon, which ends it in a sign-in")
+    return text
+
+
 def region(text: str) -> str:
     if not _REGION.fullmatch(text):
         raise ValueError(f"{text!r}: 1 to 16 lower-case letters and digits, starting with a letter, such as kr1")
