@@ -11,6 +11,7 @@ import click
 from naru import __version__
 from naru.app import Core
 from naru.cli.base import run, table
+from naru.services.fsck import Finding
 
 
 @click.command()
@@ -30,6 +31,7 @@ def gc(now: bool) -> None:
     """Collect garbage that is due; `serve` does it by itself all the time."""
 
     async def work(core: Core) -> None:
+        await core.accounts.default_project()  # see fsck
         ahead = core.settings.collection_grace_seconds + 1 if now else 0
         report = await core.collector.run(
             ahead_seconds=ahead,
@@ -52,7 +54,13 @@ def gc(now: bool) -> None:
 def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
     """Check that what is stored is what the database says. Exit status 1 when something is wrong and was not mended."""
     shown = _Progress()
-    findings = run(lambda core: core.fsck.run(hash_bytes=not no_hash, repair=repair, progress=shown))
+
+    async def work(core: Core) -> list[Finding]:
+        # A database that was made just now knows no blob: mending would remove every file of a store that lost its own.
+        await core.accounts.default_project()
+        return await core.fsck.run(hash_bytes=not no_hash, repair=repair, progress=shown)
+
+    findings = run(work)
     shown.close()
     table([asdict(finding) for finding in findings], as_json)
     open_findings = [finding for finding in findings if not finding.mended]
