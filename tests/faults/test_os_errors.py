@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ import pytest
 from tests import make
 from tests.conftest import Naru
 
-LARGE = os.urandom(2_000_000)
-SMALL = os.urandom(1000)
+LARGE = random.Random(7).randbytes(2_000_000)
+SMALL = random.Random(8).randbytes(1000)
 
 
 def broken(
