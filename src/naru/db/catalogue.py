@@ -2,7 +2,7 @@
 
 Pages are numbers on the wire, so that a page begins by passing over those before it. Each list walks an index that
 covers the order and the filter, from its nearer end: the first and the last page cost what they hold, the middle page
-half of the list's index entries (about 0.1 us each; nothing else is read of a row that is passed over). Orders without
+half of the list's index entries (0.3 us each; nothing else is read of a row that is passed over). Orders without
 an index (by size, pulls, pull time) and keywords look at all rows of the image or registry. Totals without a keyword
 are kept numbers.
 """

@@ -40,6 +40,7 @@ class HeldBlob:
 class StoredArtifact:
     artifact_id: int
     created: bool  # False: the image had this digest already
+    listed: bool  # as far as was known before its tags and parents were looked at
     added: int = 0  # bytes that the registry did not use before
 
 
@@ -80,7 +81,7 @@ HELD_BLOBS = """
     SELECT b.digest, b.id, b.size, b.damaged FROM blobs b JOIN blob_links l ON l.blob_id = b.id
     WHERE l.image_id = ? AND b.digest IN ({})
 """
-FIND_ARTIFACT = "SELECT id FROM artifacts WHERE image_id = ? AND digest = ?"
+FIND_ARTIFACT = "SELECT id, listed FROM artifacts WHERE image_id = ? AND digest = ?"
 ADD_ARTIFACT = """
     INSERT INTO artifacts (image_id, digest, media_type, artifact_type, subject_digest, annotations, manifest_size,
         size, pushed_at, accessory_of, accessory_type, pull_count)
@@ -135,6 +136,7 @@ RELIST = f"""
     UPDATE artifacts SET listed = NOT listed WHERE image_id = ? AND digest IN ({{}}) AND listed <> ({IS_LISTED})
     RETURNING listed
 """
+HAS_ACCESSORIES = "SELECT 1 FROM artifacts WHERE image_id = ? AND accessory_of = ? LIMIT 1"
 RELIST_ACCESSORIES = f"""
     UPDATE artifacts SET listed = NOT listed WHERE image_id = ? AND accessory_of = ? AND listed <> ({IS_LISTED})
     RETURNING listed
@@ -184,7 +186,7 @@ def store_artifact(
         execute(tx, PUSHED_AGAIN, (now, found[0]))
         if accessory is not None:
             execute(tx, BECOME_ACCESSORY, (*accessory, found[0]))
-        return StoredArtifact(int(found[0]), created=False)
+        return StoredArtifact(int(found[0]), created=False, listed=bool(found[1]))
     values = (
         image_id,
         digest,
@@ -207,7 +209,7 @@ def store_artifact(
     execute_many(tx, ADD_AWAITED, [(image_id, one, artifact_id) for one in sorted(named - held.keys())])
     children = [(artifact_id, place, image_id, str(child.digest)) for place, child in enumerate(manifest.children)]
     execute_many(tx, ADD_CHILD, children)
-    return StoredArtifact(artifact_id, created=True, added=added)
+    return StoredArtifact(artifact_id, created=True, listed=True, added=added)
 
 
 def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: str, actor: str, now: int) -> SetTag:
@@ -238,7 +240,7 @@ def relist(tx: Connection, image_id: int, digests: Iterable[str], subject: str |
         chunk = asked[start : start + CHUNK]
         found = execute(tx, RELIST.format(", ".join("?" * len(chunk))), (image_id, *chunk))
         changed += [row[0] for row in found.fetchall()]
-    if subject is not None:
+    if subject is not None and execute(tx, HAS_ACCESSORIES, (image_id, subject)).fetchone() is not None:
         changed += [row[0] for row in execute(tx, RELIST_ACCESSORIES, (image_id, subject)).fetchall()]
     return sum(1 if listed else -1 for listed in changed)
 

@@ -36,10 +36,10 @@ class PushLimits:
         counted: Counted,
         *,
         listed: int,
-        tagged: bool,
+        tags: int,
     ) -> None:
         """After the rows are written: ``LimitExceeded`` takes them back. ``listed``: by how many more the image now
-        lists; ``tagged``: whether a tag was made or moved."""
+        lists; ``tags``: how many the push set, 0 when they all were there."""
         own = usage.limits(tx, registry_id)
         if stored.created:
             self._check_counts(own, name, counted, listed)
@@ -48,12 +48,12 @@ class PushLimits:
                 used = usage.used(tx, registry_id)
                 if stored.added and used > own.storage:
                     raise LimitExceeded(_no_room(name.registry, own.storage, used - stored.added, stored.added))
-        if tagged:
-            self._check_tags(tx, own, name, stored.artifact_id)
+        if tags:
+            self._check_tags(own, name, tags if stored.created else usage.tag_count(tx, stored.artifact_id))
 
     def check_tag(self, tx: Any, registry_id: int, name: RepositoryName, artifact_id: int) -> None:
         """After a tag of the artifact was made or moved there: ``LimitExceeded`` takes it back."""
-        self._check_tags(tx, usage.limits(tx, registry_id), name, artifact_id)
+        self._check_tags(usage.limits(tx, registry_id), name, usage.tag_count(tx, artifact_id))
 
     def _check_counts(self, own: usage.Limits, name: RepositoryName, counted: Counted, listed: int) -> None:
         images = self._images if own.images is None else own.images
@@ -67,9 +67,8 @@ class PushLimits:
                 f"image '{name}' has {counted.listed - listed} artifacts, its limit is {artifacts}; {_RAISE}"
             )
 
-    def _check_tags(self, tx: Any, own: usage.Limits, name: RepositoryName, artifact_id: int) -> None:
+    def _check_tags(self, own: usage.Limits, name: RepositoryName, used: int) -> None:
         limit = self._tags if own.tags is None else own.tags
-        used = usage.tag_count(tx, artifact_id)
         if used > limit:
             raise LimitExceeded(
                 f"with this the artifact of image '{name}' would have {used} tags, its limit is {limit}; {_RAISE}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from naru.core.accessories import by_subject, by_tag
+from naru.core.accessories import Accessory, by_subject, by_tag
 from naru.core.audit import Action
 from naru.core.digest import Digest
 from naru.core.errors import ArtifactInUse, Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
@@ -111,7 +111,7 @@ class Manifests:
             stored = image_rows.store_artifact(
                 tx, grant.registry.id, image_id, manifest, str(digest), body, held, accessory, now
             )
-            self._set_tags(tx, grant, name, image_id, manifest, stored, str(digest), tags, now)
+            self._set_tags(tx, grant, name, image_id, manifest, accessory, stored, str(digest), tags, now)
             # (5) What happened, for those who ask later.
             self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
 
@@ -125,6 +125,7 @@ class Manifests:
         name: RepositoryName,
         image_id: int,
         manifest: Manifest,
+        accessory: Accessory | None,
         stored: StoredArtifact,
         digest: str,
         tags: Sequence[str],
@@ -133,16 +134,19 @@ class Manifests:
         """Tags, counts and limits of a push. The limits are the last rule: they look at the numbers after it."""
         actor = grant.actor.name
         changes = [image_rows.set_tag(tx, image_id, tag, stored.artifact_id, digest, actor, now) for tag in tags]
-        touched = {digest, *(change.before for change in changes if change.before is not None)}
+        touched = {change.before for change in changes if change.before is not None}
         if stored.created:
             touched.update(str(child.digest) for child in manifest.children)
+        # A tag lists what is no accessory: the usual push need not ask whether its artifact is listed.
+        if accessory is not None or not tags or not stored.listed:
+            touched.add(digest)
         listed = image_rows.relist(tx, image_id, touched, digest if stored.created else None) + int(stored.created)
         made = sum(change.made for change in changes)
         counted = image_rows.count(tx, image_id, now, artifacts=int(stored.created), tags=made, listed=listed)
         tagged = any(change.changed for change in changes)
         if stored.created or tagged:
             self._limits.check_push(
-                tx, grant.registry.id, name, image_id, stored, counted, listed=listed, tagged=tagged
+                tx, grant.registry.id, name, image_id, stored, counted, listed=listed, tags=len(tags) if tagged else 0
             )
         if not stored.created:  # a push of what is there: the tags alone are news
             for tag, change in zip(tags, changes, strict=True):
