@@ -99,6 +99,30 @@ async def test_a_file_without_a_row_goes_when_it_is_old(naru: Naru) -> None:
 
 
 @pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DELETE FROM artifact_children", "its children"),
+        ("UPDATE artifact_children SET digest = 'sha256:other'", "its children"),
+        ("UPDATE artifacts SET subject_digest = NULL", "its subject"),
+        ("UPDATE artifacts SET manifest_size = 3", "its manifest_size"),
+    ],
+)
+async def test_references_that_are_wrong_are_mended(naru: Naru, statement: str, said: str) -> None:
+    one = await make.image(naru.admin, "team/app", "1")
+    await make.manifest(naru.admin, "team/app", "all", make.index_of([one.manifest]), make.OCI_INDEX)
+    subject = {"mediaType": make.OCI_MANIFEST, "digest": one.digest, "size": len(one.manifest)}
+    await make.image(naru.admin, "team/app", "sbom", seed="sbom", subject=subject)
+    assert await fsck(naru) == []
+    damage(naru, statement)
+    messages = [finding.message for finding in await fsck(naru) if finding.kind == "references"]
+    assert messages
+    assert all(said in message for message in messages)
+    assert all(finding.mended for finding in await fsck(naru, repair=True))
+    assert await fsck(naru) == []
+    assert len((await naru.admin.get(f"/v2/team/app/referrers/{one.digest}")).json()["manifests"]) == 1
+
+
+@pytest.mark.parametrize(
     ("statement", "kind"),
     [
         ("UPDATE images SET artifact_count = 7", "count"),

@@ -11,6 +11,7 @@ from naru.db.engine import execute
 from naru.db.images import IS_LISTED
 from naru.db.schema import (
     artifact_blobs,
+    artifact_children,
     artifacts,
     awaited_blobs,
     blob_links,
@@ -42,6 +43,16 @@ class ArtifactRow:
     digest: str
     media_type: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a manifest says of others and of itself, kept in rows: digests, and the bytes of the manifest."""
+
+    blobs: frozenset[str]
+    children: tuple[str, ...]
+    subject: str | None
+    manifest_size: int
 
 
 def count(tx: Connection) -> tuple[int, int]:
@@ -98,15 +109,30 @@ def known_keys(tx: Connection, keys: list[str]) -> set[str]:
     return held | set(doomed)
 
 
-def named_blobs(tx: Connection, artifact_id: int) -> tuple[set[str], set[str]]:
-    """Digests that the rows say the artifact uses, and those that it waits for."""
+def references(tx: Connection, artifact_id: int) -> References | None:
+    """What the rows say that the artifact refers to; None when it is gone."""
+    found = tx.execute(
+        select(artifacts.c.subject_digest, artifacts.c.manifest_size).where(artifacts.c.id == artifact_id)
+    ).one_or_none()
+    if found is None:
+        return None
     used = (
         select(blobs.c.digest)
         .join(artifact_blobs, artifact_blobs.c.blob_id == blobs.c.id)
         .where(artifact_blobs.c.artifact_id == artifact_id)
     )
     awaited = select(awaited_blobs.c.digest).where(awaited_blobs.c.artifact_id == artifact_id)
-    return set(tx.execute(used).scalars()), set(tx.execute(awaited).scalars())
+    children = (
+        select(artifact_children.c.digest)
+        .where(artifact_children.c.artifact_id == artifact_id)
+        .order_by(artifact_children.c.position)
+    )
+    return References(
+        blobs=frozenset(tx.execute(used).scalars()) | frozenset(tx.execute(awaited).scalars()),
+        children=tuple(tx.execute(children).scalars()),
+        subject=found[0],
+        manifest_size=found[1],
+    )
 
 
 def file_problems(tx: Connection) -> list[str]:
@@ -282,15 +308,29 @@ def set_counts(tx: Connection, rows: list[tuple[int, str, int, int]]) -> None:
         )
 
 
-def set_references(tx: Connection, artifact: ArtifactRow, digests: set[str]) -> None:
+def set_references(tx: Connection, artifact: ArtifactRow, right: References) -> None:
     """Make the rows say what the manifest says: used where the image holds the blob, awaited where it does not."""
+    changed = tx.execute(
+        update(artifacts)
+        .where(artifacts.c.id == artifact.id)
+        .values(subject_digest=right.subject, manifest_size=right.manifest_size)
+    )
+    if not changed.rowcount:  # deleted meanwhile
+        return
+    tx.execute(delete(artifact_children).where(artifact_children.c.artifact_id == artifact.id))
+    children = [
+        {"artifact_id": artifact.id, "position": position, "image_id": artifact.image_id, "digest": digest}
+        for position, digest in enumerate(right.children)
+    ]
+    if children:
+        tx.execute(insert(artifact_children), children)
     tx.execute(delete(artifact_blobs).where(artifact_blobs.c.artifact_id == artifact.id))
     tx.execute(delete(awaited_blobs).where(awaited_blobs.c.artifact_id == artifact.id))
     held = dict(
         tx.execute(
             select(blobs.c.digest, blobs.c.id)
             .join(blob_links, blob_links.c.blob_id == blobs.c.id)
-            .where(blob_links.c.image_id == artifact.image_id, blobs.c.digest.in_(digests))
+            .where(blob_links.c.image_id == artifact.image_id, blobs.c.digest.in_(right.blobs))
         ).all()
     )
     used = [
@@ -301,7 +341,7 @@ def set_references(tx: Connection, artifact: ArtifactRow, digests: set[str]) -> 
         tx.execute(insert(artifact_blobs), used)
     awaited = [
         {"image_id": artifact.image_id, "digest": digest, "artifact_id": artifact.id}
-        for digest in sorted(digests - held.keys())
+        for digest in sorted(right.blobs - held.keys())
     ]
     if awaited:
         tx.execute(insert(awaited_blobs), awaited)

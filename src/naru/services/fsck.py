@@ -15,7 +15,7 @@ from naru.core.ports import BlobStore, Clock, StoredBlob
 from naru.db import fsck as rows
 from naru.db.blobs import mark_damaged
 from naru.db.engine import Database
-from naru.db.fsck import ArtifactRow, BlobRow
+from naru.db.fsck import ArtifactRow, BlobRow, References
 
 #: A file without a row may belong to a push under way; one that is older does not.
 ORPHAN_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -165,13 +165,19 @@ class Fsck:
         named = {str(blob.digest) for blob in manifest.layers}
         if manifest.config is not None:
             named.add(str(manifest.config.digest))
-        used, awaited = await self._database.read(lambda tx: rows.named_blobs(tx, artifact.id))
-        if used | awaited == named:
+        right = References(
+            blobs=frozenset(named),
+            children=tuple(str(child.digest) for child in manifest.children),
+            subject=str(manifest.subject.digest) if manifest.subject is not None else None,
+            manifest_size=len(artifact.content),
+        )
+        kept = await self._database.read(lambda tx: rows.references(tx, artifact.id))
+        if kept is None or kept == right:
             return None
         if repair:
-            await self._database.write(lambda tx: rows.set_references(tx, artifact, named))
-        wrong = sorted(named ^ (used | awaited))
-        return Finding("references", subject, f"rows and manifest differ on {wrong[0]}", mended=repair)
+            await self._database.write(lambda tx: rows.set_references(tx, artifact, right))
+        wrong = [name for name in References.__slots__ if getattr(kept, name) != getattr(right, name)]
+        return Finding("references", subject, f"rows and manifest differ on its {' and '.join(wrong)}", mended=repair)
 
     async def _check_queues(self, *, repair: bool) -> list[Finding]:
         links = await self._database.read(rows.forgotten_links)
