@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, true, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.db import usage
@@ -172,18 +172,10 @@ def remove_upload(tx: Connection, upload_id: str) -> bool:
     return bool(execute(tx, REMOVE_UPLOAD, (upload_id,)).rowcount)
 
 
-def touch_upload(tx: Connection, upload_id: str, now: int) -> None:
-    tx.execute(update(uploads).where(uploads.c.id == upload_id).values(updated_at=now))
-
-
 def expired_uploads(tx: Connection, before: int, limit: int) -> list[str]:
     """Ids of uploads that nobody has touched since ``before``, oldest first."""
     asked = select(uploads.c.id).where(uploads.c.updated_at < before).order_by(uploads.c.updated_at).limit(limit)
     return list(tx.execute(asked).scalars())
-
-
-def known_uploads(tx: Connection, ids: Iterable[str]) -> set[str]:
-    return set(tx.execute(select(uploads.c.id).where(uploads.c.id.in_(list(ids)))).scalars())
 
 
 # The collector.
@@ -261,10 +253,3 @@ def forget_doomed(tx: Connection, keys: Iterable[str]) -> None:
 
 
 _forget_doomed = delete(doomed_files).where(doomed_files.c.storage_key.in_(bindparam("keys", expanding=True)))
-
-
-def reclaimable(tx: Connection, now: int) -> tuple[int, int]:
-    """(links due for review, files to remove): what the collector has before it."""
-    due = tx.execute(select(func.count()).where(link_reviews.c.due_at <= now)).scalar_one()
-    files = tx.execute(select(func.count()).select_from(doomed_files)).scalar_one()
-    return int(due), int(files)

@@ -329,9 +329,3 @@ class _Watch:
         else:
             self._late = True
             self._task.cancel()
-
-
-async def no_body() -> AsyncIterator[bytes]:
-    """An empty body."""
-    for piece in tuple[bytes, ...]():
-        yield piece
