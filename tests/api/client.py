@@ -50,3 +50,19 @@ async def api(naru: Naru, client: Client | None = None) -> ApiClient:
     """A client of the default project; the administrator's unless told otherwise."""
     project = await naru.core.accounts.default_project()
     return ApiClient(client or naru.admin, project.appkey)
+
+
+async def account_api(naru: Naru, client: Client | None = None) -> ApiClient:
+    """The same for the operations outside of projects."""
+    made = await api(naru, client)
+    made.base = "/ncr/v2.0"
+    return made
+
+
+async def audit_rows(naru: Naru, action: str, project: str | None = None) -> list[dict[str, Any]]:
+    """What the project's audit log has of an action, the newest first."""
+    await naru.core.database.write(lambda _tx: None)  # behind what was to be written soon
+    facts = (await naru.core.operator(project)).project
+    admin = ApiClient(naru.admin, facts.appkey)
+    rows: list[dict[str, Any]] = (await admin.call("GET", f"/audit-logs?action={action}&page_size=100"))["audit_logs"]
+    return rows
