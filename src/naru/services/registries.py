@@ -14,6 +14,7 @@ from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
 from naru.db import audit
 from naru.db import registries as rows
+from naru.db.accounts import project_by_id
 from naru.db.blobs import review_blobs_of_registry
 from naru.db.engine import Database
 from naru.db.registries import Registry
@@ -127,9 +128,12 @@ class Registries:
             if rows.find_registry(tx, project_id, name) is not None:
                 raise Conflict(f"there is a registry '{name}' already; choose another name")
             used = rows.count_registries(tx, project_id)
-            if used >= self._limit:
+            project = project_by_id(tx, project_id)
+            own = project.limits["registries"] if project else None
+            limit = self._limit if own is None else own
+            if used >= limit:
                 raise LimitExceeded(
-                    f"project '{grant.project.name}' has {used} registries, its limit is {self._limit}; delete one, or "
+                    f"project '{grant.project.name}' has {used} registries, its limit is {limit}; delete one, or "
                     "have the limit raised"
                 )
             made = rows.add_registry(
