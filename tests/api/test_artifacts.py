@@ -363,6 +363,8 @@ async def test_the_quota_of_bytes_at_the_upload(naru: Naru, in_steps: bool) -> N
     await set_quota(naru, 1300)
     assert (await put(naru, "team/app", "1", make.manifest_of(b"{}", [b"a" * 600]))).status == 201
     assert (await upload(naru, b"c" * 200, in_steps=in_steps)).status == 201  # what a manifest uses waits no more
+    uploads = await naru.core.database.read(lambda tx: execute(tx, "SELECT count(*) FROM uploads").fetchone()[0])
+    assert uploads == 0, "a refused upload is over"
     await naru.core.collector.run(ahead_seconds=10**6)
     left = await naru.core.database.read(lambda tx: execute(tx, "SELECT count(*) FROM pending_blobs").fetchone()[0])
     assert left == 0
