@@ -67,9 +67,10 @@ def ask_secret(what: str) -> str:
     return secret
 
 
-def moment(microseconds: int | None) -> str:
+def moment(microseconds: int | None) -> str | None:
+    """A time in UTC, for a table."""
     if microseconds is None:
-        return "-"
+        return None
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -89,6 +90,8 @@ def table(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

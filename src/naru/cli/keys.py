@@ -54,14 +54,14 @@ def key_list(user_name: str | None, as_json: bool) -> None:
             {
                 "access_key_id": one.key.access_key,
                 "user": one.key.user_name,
-                "label": one.key.label or "-",
+                "label": one.key.label,
                 "enabled": one.key.enabled,
                 "created": moment(one.key.created_at),
                 "expires": moment(one.key.expires_at),
                 "age_days": one.age_days,
                 "rotate": one.rotate,
                 "last_used": moment(one.key.last_used_at),
-                "last_address": one.key.last_used_address or "-",
+                "last_address": one.key.last_used_address,
             }
             for one in found
         ],

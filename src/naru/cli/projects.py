@@ -32,7 +32,7 @@ def _row(view: ProjectView) -> dict[str, object]:
     return {
         "name": facts.name,
         "appkey": facts.appkey,
-        "host_label": facts.host_label or "-",
+        "host_label": facts.host_label,
         "region": facts.region,
         "default": view.project.is_default,
         "registries": view.project.registry_count,

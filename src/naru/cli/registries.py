@@ -9,6 +9,22 @@ from naru.cli.base import as_json_option, moment, project_option, run, table
 from naru.services.registries import RegistryChange, RegistryView
 
 
+class Quota(click.ParamType[int]):
+    """Bytes, with K, M, G or T for powers of 1024; or ``none``, which is -1 here."""
+
+    name = "bytes|none"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if text == "none":
+            return -1
+        power = "KMGT".find(text[-1:].upper()) + 1 if text[-1:].isalpha() else 0
+        digits = text[:-1] if power else text
+        if not (digits.isascii() and digits.isdigit()):
+            self.fail(f"{text!r} is neither a number of bytes, such as 500G, nor 'none'", param, ctx)
+        return int(digits) * int(1024**power)
+
+
 @click.group()
 def registry() -> None:
     """Registries: create, list, change, delete."""
@@ -47,6 +63,7 @@ def registry_list(project: str | None, as_json: bool) -> None:
                 "name": one.facts.name,
                 "images": one.image_count,
                 "bytes": one.used_bytes,
+                "quota": one.registry.limit_storage,
                 "public_uri": one.facts.public_uri,
                 "anonymous_pull": one.facts.anonymous_pull,
                 "created": moment(one.created_at),
@@ -61,15 +78,21 @@ def registry_list(project: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--public-uri/--no-public-uri", default=None, help="Whether the public listener answers.")
 @click.option("--anonymous-pull/--no-anonymous-pull", default=None, help="Whether anybody may pull.")
+@click.option("--quota", type=Quota(), help="Bytes that it may use, or 'none'.")
 @project_option
-def registry_set(name: str, public_uri: bool | None, anonymous_pull: bool | None, project: str | None) -> None:
+def registry_set(
+    name: str, public_uri: bool | None, anonymous_pull: bool | None, quota: int | None, project: str | None
+) -> None:
     """Change a registry."""
     change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
 
     async def work(core: Core) -> None:
         operator = await core.operator(project)
         facts = await core.registries.by_name(operator, name)
-        await core.registries.change(operator, facts.id, change)
+        if change.values:
+            await core.registries.change(operator, facts.id, change)
+        if quota is not None:
+            await core.usage.set_quota(operator, facts.id, None if quota < 0 else quota)
 
     run(work)
 
