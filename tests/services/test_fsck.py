@@ -150,3 +150,12 @@ async def test_a_manifest_whose_bytes_are_wrong_is_told(naru: Naru) -> None:
     damage(naru, "UPDATE manifests SET content = CAST(content || ' ' AS BLOB)")
     (found,) = await fsck(naru, repair=True)
     assert (found.kind, found.subject, found.mended) == ("manifest", f"team/app@{image.digest}", False)
+
+
+async def test_a_tag_without_its_artifact_goes(naru: Naru) -> None:
+    await make.image(naru.admin, "team/app", "1")
+
+    damage(naru, "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (1, 'lost', 99, 1, 0)")
+    findings = await fsck(naru, repair=True)
+    assert ("tag", "lost", True) in {(one.kind, one.subject, one.mended) for one in findings}
+    assert await fsck(naru) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,9 +73,10 @@ def _announce(settings: Settings, made: BootstrapResult) -> None:
     if lines:
         click.echo("\nMade at this first start; shown once, write it down:\n" + "\n".join(lines), err=True)
         address = settings.external_url or settings.public
-        click.echo(
-            f"\nNext: naru registry create demo, then docker login {address.partition('://')[2] or address}\n", err=True
-        )
+        host = address.partition("://")[2] or address
+        if settings.external_url is None and host.startswith(("0.0.0.0:", "[::]:")):
+            host = "{host}:" + host.rpartition(":")[2]
+        click.echo(f"\nNext: {sys.argv[0]} registry create demo, then docker login {host}\n", err=True)
 
 
 @click.command("check-config")

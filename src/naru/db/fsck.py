@@ -143,7 +143,7 @@ def file_problems(tx: Connection) -> list[str]:
 
 
 #: What uses a blob without its link has a finding of its own (``cut_links``); reviews of no link end by themselves.
-_TOLD_ELSEWHERE = {("artifact_blobs", "blob_links"), ("link_reviews", "blob_links")}
+_TOLD_ELSEWHERE = {("artifact_blobs", "blob_links"), ("link_reviews", "blob_links"), ("tags", "artifacts")}
 
 
 def _foreign(tx: Connection) -> list[tuple[str, object, str]]:
@@ -249,7 +249,17 @@ def wrong_usage(tx: Connection) -> list[tuple[int, str, int, int]]:
     return [row for row in rows if row[2] != row[3] or row[0] in differing]
 
 
+def lost_tags(tx: Connection) -> list[tuple[int, str]]:
+    """(id, name) of tags that name an artifact which is not there."""
+    asked = select(tags.c.id, tags.c.name).where(~exists().where(artifacts.c.id == tags.c.artifact_id))
+    return [(row[0], row[1]) for row in tx.execute(asked.limit(10_000))]
+
+
 # Mending.
+
+
+def remove_tags(tx: Connection, ids: list[int]) -> None:
+    tx.execute(delete(tags).where(tags.c.id.in_(ids)))
 
 
 def link_again(tx: Connection, now: int) -> None:

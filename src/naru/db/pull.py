@@ -121,6 +121,9 @@ KEY = """
 """
 KEY_BY_NAME = KEY + " WHERE k.access_key = ?"
 KEY_BY_ID = KEY + " WHERE k.id = ?"
+DAMAGED = """
+    SELECT 1 FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ? AND b.damaged LIMIT 1
+"""
 UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE id = ?"
 UPLOADS_OF = "SELECT id FROM uploads WHERE user_id = ? LIMIT ?"
 DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
@@ -231,6 +234,10 @@ class PullQueries:
     async def head_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
         row = self._one(HEAD_BY_DIGEST, (registry_id, image, digest))
         return None if row is None else FoundManifest(*row)
+
+    async def is_damaged(self, artifact_id: int) -> bool:
+        """Whether the bytes of one of its blobs are known to be wrong or lost."""
+        return self._one(DAMAGED, (artifact_id,)) is not None
 
     async def blob(self, registry_id: int, image: str, digest: str) -> FoundBlob | None:
         """The blob if *this* image holds it; that others do is nobody's business here."""

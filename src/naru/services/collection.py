@@ -173,7 +173,8 @@ class Collector:
                 report = await self.run()
                 if report.something:
                     log.info(
-                        "collected %d blobs, %d bytes, %d files, %d abandoned uploads",
+                        "collected %d links, %d blobs, %d bytes, %d files, %d abandoned uploads",
+                        report.links,
                         report.blobs,
                         report.bytes,
                         report.files,

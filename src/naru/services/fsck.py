@@ -52,6 +52,7 @@ class Fsck:
         findings += await self._check_files(blob_count, progress, repair=repair)
         findings += await self._check_links(repair=repair)  # before the queues: a blob without its link is collected
         findings += await self._check_artifacts(artifact_count, progress, repair=repair)
+        findings += await self._check_tags(repair=repair)
         findings += await self._check_queues(repair=repair)
         findings += await self._check_counts(repair=repair)
         return findings
@@ -192,6 +193,14 @@ class Fsck:
                 for image_id, blob_id in links
             ),
             *(Finding("blob", digest, "nothing links it, and it would never go", repair) for _, digest in lonely),
+        ]
+
+    async def _check_tags(self, *, repair: bool) -> list[Finding]:
+        lost = await self._database.read(rows.lost_tags)
+        if repair and lost:
+            await self._database.write(lambda tx: rows.remove_tags(tx, [tag_id for tag_id, _ in lost]))
+        return [
+            Finding("tag", name, "it names an artifact that is not there; push it again", repair) for _, name in lost
         ]
 
     async def _check_counts(self, *, repair: bool) -> list[Finding]:

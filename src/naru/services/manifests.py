@@ -66,13 +66,19 @@ class Manifests:
         return found
 
     async def head(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> FoundManifest:
-        """The same without bytes; not a pull. Whoever may push may ask too."""
+        """The same without bytes; not a pull. Whoever may push may ask too.
+
+        Clients do not send what is there already: somebody who may push is told that a manifest with a damaged blob is
+        not, so that the next push of the image heals it.
+        """
         if isinstance(reference, Digest):
             found = await self._pull.head_by_digest(grant.registry.id, name.image, str(reference))
         else:
             found = await self._pull.head_by_tag(grant.registry.id, name.image, reference)
         if found is None:
             raise _unknown(name, reference)
+        if Permission.PUSH in grant.permissions and await self._pull.is_damaged(found.artifact_id):
+            raise ManifestUnknown(f"a blob of this manifest in '{name}' is damaged: push the image again to heal it")
         return found
 
     async def push(

@@ -82,6 +82,17 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
                 f"a proxy ends TLS for {url!r} but no proxy is trusted, so that all clients seem to have the proxy's "
                 "address; set it to the proxy's address",
             )
+    for listener, name in (("public", "external_url"), ("private", "private_external_url")):
+        url = getattr(settings, name)
+        if _reachable(getattr(settings, listener)):
+            continue  # said above
+        if url is not None and url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
+            yield Finding(
+                "warning",
+                name,
+                f"clients reach {url!r} without TLS, so that passwords travel in clear text; let the proxy end TLS and "
+                "name the https address",
+            )
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         yield Finding("warning", "trusted_proxies", "every client can claim any address; name the proxies only")
     if _reachable(settings.metrics):
