@@ -241,6 +241,25 @@ async def test_a_token_counts_before_a_key(naru: Naru) -> None:
     assert await client.refused("POST", "/registries", {"project_name": "x"}) == 10003
 
 
+async def test_a_token_makes_nothing_that_outlives_it(naru: Naru) -> None:
+    await naru.accounts.create_user("kim", "her password")
+    client = await bearer(naru, naru.admin)
+    client.base = "/ncr/v2.0"
+    calls: list[tuple[str, str, object]] = [
+        ("POST", "/access-keys", {}),
+        ("POST", f"/access-keys/{ADMIN_KEY}/secret", None),
+        ("PUT", f"/access-keys/{ADMIN_KEY}", {"expires_at": None}),
+        ("POST", "/users/2/access-keys", {}),
+        ("POST", "/users", {"name": "lee", "password": "a long password"}),
+        ("PUT", "/users/2", {"password": "a long password"}),
+        ("PUT", "/account/password", {"current": "admin-password-for-tests", "new": "a long password"}),
+    ]
+    for method, path, body in calls:
+        assert await client.refused(method, path, body) == 10003, (method, path)
+    await client.call("GET", "/access-keys")
+    await client.call("PUT", f"/access-keys/{ADMIN_KEY}", {"label": "seen"})
+
+
 async def test_sign_ins_are_written_and_bounded(naru: Naru) -> None:
     guesser = naru.anonymous.signed_in(ADMIN_KEY, "my-secret-password")
     for _ in range(8):

@@ -160,6 +160,11 @@ async def test_ones_own_password(naru: Naru) -> None:
     nopass = await account_api(naru, await naru.client("no password"))
     assert await nopass.refused("PUT", "/account/password", {"current": "", "new": "another one"}) == 10003
     assert user["has_password"] is True
+    bodies = [{"current": f"guess {number}", "new": "another one"} for number in range(12)]
+    codes = [await own.refused("PUT", "/account/password", body) for body in bodies]
+    assert codes == [10003] * 5 + [10006] * 7  # five were tried above
+    naru.clock.advance(61)
+    assert await own.refused("PUT", "/account/password", bodies[0]) == 10003
 
 
 @pytest.mark.parametrize("user_id", ["0", "-1", "99999", "9223372036854775808", "1e3", "abc", "1%2F2", "1 OR 1=1"])

@@ -121,13 +121,20 @@ class ProjectGrant:
 class AccountGrant:
     """Proof that somebody signed in, who may see and change what is their own; ``service_admin``: and all accounts.
 
-    Only ``web.guard`` and the command line make one. ``actor.user_id`` is whose account it is; None: the operator.
+    Only ``web.api_guard`` and the command line make one. ``actor.user_id`` is whose account it is; None: the operator.
+    ``by_token``: signed in by a token that lives for hours, which must not become a secret that stays.
     """
 
     actor: Actor
     service_admin: bool = False
+    by_token: bool = False
 
     def require_service_admin(self) -> None:
         """Raise ``Denied`` unless this is a service administrator of the installation."""
         if not self.service_admin:
             raise Denied(f"'{self.actor.name}' is no service administrator of this installation")
+
+    def require_secret(self) -> None:
+        """Raise ``Denied`` for who signed in by a token: what is asked for outlives it."""
+        if self.by_token:
+            raise Denied("keys, secrets and passwords are made by who signed in with an access key, not with a token")

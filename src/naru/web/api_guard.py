@@ -46,7 +46,8 @@ class ApiGuard:
     async def account_grant(self, request: Request) -> AccountGrant:
         """Proof of who the caller is. ``Unauthorized`` without a good key or token."""
         standing = await self._caller(request)
-        return AccountGrant(self.actor(request, standing), standing.service_admin)
+        by_token = b"x-nhn-authorization" in request.headers
+        return AccountGrant(self.actor(request, standing), standing.service_admin, by_token)
 
     async def client(self, request: Request) -> Standing:
         """The access key in a Basic header, which is what a client of the token endpoints signs in with."""

@@ -93,6 +93,7 @@ class Keys:
         self, grant: AccountGrant, label: str = "", expires_at: int | None = None, *, user_id: int | None = None
     ) -> NewKey:
         """For oneself, or by a service administrator for a user. ``LimitExceeded`` when there are five already."""
+        grant.require_secret()
         if user_id is not None and user_id != grant.actor.user_id:
             grant.require_service_admin()
         owner = own_id(grant) if user_id is None else user_id
@@ -116,6 +117,8 @@ class Keys:
         return new
 
     async def change(self, grant: AccountGrant, access_key: str, change: KeyChange) -> KeyView:
+        if change.expires_at is not None:  # a key may not outlive what was meant by a token
+            grant.require_secret()
         values: dict[str, object] = {}
         if change.label is not None:
             values["label"] = label_text(change.label)
@@ -133,6 +136,7 @@ class Keys:
 
     async def regenerate(self, grant: AccountGrant, access_key: str) -> NewKey:
         """A new secret; the old one, and every token that was got with it, stops working within seconds."""
+        grant.require_secret()
         new = NewKey(access_key, generate_secret())
         hashed = hash_generated(new.secret)
         now = self._clock.now()

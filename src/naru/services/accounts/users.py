@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from naru.core.audit import Action
-from naru.core.errors import BadRequest, Conflict, Denied, NameInvalid
+from naru.core.errors import BadRequest, Conflict, Denied, NameInvalid, TooManyRequests
 from naru.core.permissions import AccountGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
@@ -18,6 +19,10 @@ from naru.services.accounts.shared import record_of_user, sort_of, user_by_id, u
 from naru.services.secrets import Verifier
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 256
+#: Changes of one's own password in a minute, right or wrong.
+TRIES = 10
+MINUTE = 60_000_000
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Users:
         self._database = database
         self._verifier = verifier
         self._clock = clock
+        self._tries: OrderedDict[int, list[int]] = OrderedDict()  # of changing the own password
 
     async def list(
         self,
@@ -77,6 +83,8 @@ class Users:
         """``Conflict`` when the name is taken; ``NameInvalid``, ``BadRequest`` for a name or password that is none."""
         grant.require_service_admin()
         user_name(name)
+        if password is not None:
+            grant.require_secret()
         hashed = None if password is None else await self._hash(password)
         now = self._clock.now()
 
@@ -99,6 +107,7 @@ class Users:
             if getattr(change, name) is not None:
                 values[name] = noted[name] = getattr(change, name)
         if change.password is not None:
+            grant.require_secret()
             values["password_hash"] = await self._hash(change.password)
             noted["password"] = "changed"  # noqa: S105 - a note, no secret
         now = self._clock.now()
@@ -133,8 +142,10 @@ class Users:
         return await self._database.read(lambda tx: _view(tx, user_by_id(tx, user_id)))
 
     async def change_own_password(self, grant: AccountGrant, current: str, new: str) -> None:
-        """``Denied`` when ``current`` is wrong, or the account has no password yet."""
+        """``Denied`` when ``current`` is wrong, or the account has no password yet; ``TooManyRequests``."""
+        grant.require_secret()
         user_id = own_id(grant)
+        self._refuse_flood(user_id)
         before = await self._database.read(lambda tx: rows.password_hash_of(tx, user_id))
         if before is None:
             raise Denied("this account has no password yet; a service administrator gives it the first one")
@@ -152,6 +163,19 @@ class Users:
             record_of_user(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, detail)
 
         await self._database.write(apply)
+
+    def _refuse_flood(self, user_id: int) -> None:
+        """Before any hashing, which is slow by design: nobody guesses, and nobody keeps the others waiting."""
+        now = self._clock.now()
+        recent = [time for time in self._tries.pop(user_id, []) if 0 <= now - time < MINUTE]
+        if len(recent) >= TRIES:
+            self._tries[user_id] = recent
+            raise TooManyRequests(
+                "too many changes of this password; try again in a minute", headers={"Retry-After": "60"}
+            )
+        self._tries[user_id] = [*recent, now]
+        while len(self._tries) > REMEMBERED:
+            self._tries.popitem(last=False)
 
     async def _hash(self, password: str) -> str:
         try:
