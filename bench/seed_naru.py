@@ -149,7 +149,9 @@ class _Writer:
             return self._blobs[blob.digest]
         blob_id = self._blobs[blob.digest] = next(self._ids[blobs])
         key = new_key(Digest.parse(blob.digest), f"{blob_id:08x}")
-        with (self._store / key).open("wb") as file:
+        path = self._store / key
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with path.open("wb") as file:
             file.writelines(blob.pieces())
         row = {"digest": blob.digest, "size": blob.size, "storage_key": key}
         self.add(blobs, id=blob_id, damaged=False, created_at=self._now, **row)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, literal, select, update
+from sqlalchemy import Connection, and_, exists, select
 
 from naru.core.accessories import Accessory
 from naru.core.manifest import Manifest
@@ -16,9 +16,6 @@ from naru.db.blobs import review_blobs_of_image, review_links_of
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
-    artifacts,
-    images,
-    tags,
 )
 
 #: Values of one IN list; SQLite and PostgreSQL both take far more.
@@ -103,6 +100,14 @@ REMOVE_TAG = "DELETE FROM tags WHERE id = ?"
 REMOVE_TAGS_OF = "DELETE FROM tags WHERE artifact_id = ?"
 REMOVE_ARTIFACT = "DELETE FROM artifacts WHERE id = ?"
 BECOME_ACCESSORY = "UPDATE artifacts SET accessory_of = ?, accessory_type = ? WHERE id = ? AND accessory_of IS NULL"
+ADD_PULLS = {
+    table: f"""
+        UPDATE {table} SET pull_count = pull_count + ?,
+            pulled_at = CASE WHEN pulled_at IS NULL OR pulled_at < ? THEN ? ELSE pulled_at END
+        WHERE id = ?
+    """
+    for table in ("artifacts", "tags", "images")
+}
 USED_BLOBS = """
     SELECT b.id, b.size FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ?
 """
@@ -375,13 +380,8 @@ def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:
 def add_pulls(tx: Connection, pulled: Mapping[str, Mapping[int, tuple[int, int]]]) -> None:
     """Add gathered pulls: ``{"artifacts" | "tags" | "images": {id: (count, last time)}}``. Ids that are gone are
     passed over."""
-    for table in (artifacts, tags, images):
-        rows = [{"row": key, "count": count, "time": last} for key, (count, last) in pulled[table.name].items()]
+    for table, statement in ADD_PULLS.items():
+        # By id: neighbours share a page, and a page is written once.
+        rows = [(count, last, last, key) for key, (count, last) in sorted(pulled[table].items())]
         if rows:
-            latest = func.max(func.coalesce(table.c.pulled_at, literal(0)), bindparam("time"))
-            tx.execute(
-                update(table)
-                .where(table.c.id == bindparam("row"))
-                .values(pull_count=table.c.pull_count + bindparam("count"), pulled_at=latest),
-                rows,
-            )
+            execute_many(tx, statement, rows)
