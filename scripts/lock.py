@@ -36,8 +36,6 @@ def main(options: list[str]) -> None:
         "--python-version",
         "3.11",
         "--generate-hashes",
-        "--no-emit-index-url",
-        "--no-emit-find-links",
         "--no-header",
         "--quiet",
     ]
