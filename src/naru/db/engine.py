@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Set in ``tx.info`` by ``db.queue`` when there is work for a worker: it hears of it after the commit.
+DEFERRED = "naru.deferred"
+
 #: A group commit takes in what waits, up to this many transactions or this many seconds of work.
 GROUP_LIMIT = 128
 GROUP_SECONDS = 0.02
@@ -147,6 +150,8 @@ class Database:
         self._connection: Connection
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        #: Called in the event loop after a commit that deferred a job.
+        self.on_deferred: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Start the writer; call once, in the event loop that will use the database."""
@@ -219,6 +224,8 @@ class Database:
                 loop = self._loop
                 if loop is not None and not loop.is_closed():
                     loop.call_soon_threadsafe(_resolve_all, group)
+                    if connection.info.pop(DEFERRED, False) and self.on_deferred is not None:
+                        loop.call_soon_threadsafe(self.on_deferred)
                 if stop:
                     return
 

@@ -19,6 +19,7 @@ from naru.db.schema.images import (
     tag_history,
     tags,
 )
+from naru.db.schema.jobs import executions, schedules, task_logs, tasks
 from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.settings import installation
 
@@ -36,6 +37,7 @@ __all__ = [
     "blobs",
     "common_cves",
     "doomed_files",
+    "executions",
     "images",
     "installation",
     "link_reviews",
@@ -47,8 +49,11 @@ __all__ = [
     "registries",
     "registry_blobs",
     "revoked_tokens",
+    "schedules",
     "tag_history",
     "tags",
+    "task_logs",
+    "tasks",
     "uploads",
     "usage_deltas",
     "users",
