@@ -176,8 +176,8 @@ async def test_what_is_remembered_of_guesses_is_bounded(naru: Naru, monkeypatch:
         for number in range(300):
             key = "k" * 5000 + str(number)
             assert await guard.sign_in(key, "wrong", f"198.18.{number // 100}.{number % 100}") is None
-        assert len(guard._failures) <= 50
-        assert all(len(key) <= 64 for key, _address in guard._failures)
+        assert len(guard._guesses._failures) <= 50
+        assert all(len(key) <= 64 for key, _address in guard._guesses._failures)
     finally:
         pull.close()
 

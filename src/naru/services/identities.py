@@ -10,23 +10,17 @@ import hashlib
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from naru.core.errors import TooManyRequests
 from naru.core.permissions import EVERYTHING, NOTHING, Permission, permissions_of
 from naru.core.ports import Clock
 from naru.db.pull import FoundKey, PullQueries
 from naru.services.activity import Activity
+from naru.services.guesses import Guesses
 from naru.services.secrets import Verifier
 from naru.services.sign_ins import SignIns
 
 STANDING_MICROSECONDS = 2_000_000
 REMEMBERED = 20_000
-
-#: Wrong secrets for one access key from one address before it has to wait, and how long (microseconds).
-FAILURES = 10
-FAILURES_OF_ADDRESS = 100
-FAILURE_WINDOW = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Identities:
         self._clock = clock
         self._standings: dict[int, tuple[int, Standing | None]] = {}
         self._proved: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
-        self._failures: OrderedDict[tuple[str, str], list[int]] = OrderedDict()
+        self._guesses = Guesses(clock=clock, remembered=REMEMBERED)
         self._salt = os.urandom(16)
 
     async def standing(self, key_id: int) -> Standing | None:
@@ -87,15 +81,15 @@ class Identities:
                 self._activity.key_used(standing.key_id, address)
                 return standing
             self._proved.pop(proof, None)
-        self._refuse_guessing(access_key, address)
+        self._guesses.refuse(access_key, address)
         found = await self._pull.key_by_name(access_key)
         matches = await self._verifier.matches(secret, found.secret_hash if found else None)
         standing = _standing(found, self._clock.now()) if matches else None
         if standing is None:
-            self._count_failure(access_key, address)
+            self._guesses.failed(access_key, address)
             self._sign_ins.failed(found, address, request_id)
             return None
-        self._failures.pop(_counted_by(access_key, address)[0], None)
+        self._guesses.succeeded(access_key, address)
         self._proved[proof] = (standing.key_id, standing.secret_hash)
         if len(self._proved) > REMEMBERED:
             self._proved.popitem(last=False)
@@ -105,43 +99,6 @@ class Identities:
     def used(self, key_id: int, address: str) -> None:
         """A token of the key was used."""
         self._activity.key_used(key_id, address)
-
-    def _refuse_guessing(self, access_key: str, address: str) -> None:
-        now = self._clock.now()
-        pairs = _counted_by(access_key, address)
-        for pair, allowed in zip(pairs, (FAILURES, FAILURES_OF_ADDRESS), strict=True):
-            times = self._failures.get(pair)
-            if times is None:
-                continue
-            times[:] = [time for time in times if 0 <= now - time < FAILURE_WINDOW]
-            if len(times) >= allowed:
-                wait = max(1, (times[0] + FAILURE_WINDOW - now) // 1_000_000 + 1)
-                raise TooManyRequests(
-                    f"too many wrong secrets from this address; try again in {wait} seconds",
-                    headers={"Retry-After": str(wait)},
-                )
-
-    def _count_failure(self, access_key: str, address: str) -> None:
-        now = self._clock.now()
-        for pair in _counted_by(access_key, address):
-            self._failures.setdefault(pair, []).append(now)
-            self._failures.move_to_end(pair)
-        while len(self._failures) > REMEMBERED:
-            self._failures.popitem(last=False)
-
-
-def _counted_by(access_key: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """What wrong secrets are counted by: the key with the address, and the address alone.
-
-    An IPv6 address counts by its /64, since whoever has one address of it has all. What is sent as a key may be long.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        parsed = None
-    if isinstance(parsed, IPv6Address):
-        address = str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
-    return (access_key[:64] or "-", address), ("", address)
 
 
 def _standing(found: FoundKey | None, now: int) -> Standing | None:

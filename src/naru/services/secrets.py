@@ -61,6 +61,7 @@ class Verifier:
 
     def __init__(self) -> None:
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._nobody_chose: str | None = None  # the hash of a password that nobody knows
 
     async def matches(self, secret: str, stored_hash: str | None) -> bool:
         """Constant time for a given hash; None stands for an unknown key and never matches."""
@@ -69,6 +70,17 @@ class Verifier:
             return is_secret_of(secret, stored) and stored_hash is not None
         async with self._one_at_a_time:
             return await asyncio.to_thread(is_secret_of, secret, stored)
+
+    async def matches_chosen(self, password: str, stored_hash: str | None) -> bool:
+        """The same for passwords: as slow for None, which stands for an unknown user, as for a wrong password."""
+        stored = stored_hash or await self._nobody()
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(is_secret_of, password, stored) and stored_hash is not None
+
+    async def _nobody(self) -> str:
+        if self._nobody_chose is None:
+            self._nobody_chose = await self.hash(generate_secret())
+        return self._nobody_chose
 
     async def hash(self, password: str) -> str:
         """The hash of a chosen secret, see ``hash_chosen``."""

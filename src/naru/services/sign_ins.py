@@ -13,6 +13,7 @@ from typing import Any
 from naru.core.audit import Action, Actor
 from naru.core.errors import Unavailable
 from naru.core.ports import Clock
+from naru.db.accounts import User
 from naru.db.engine import Database
 from naru.db.pull import FoundKey
 from naru.services.accounts.shared import record_of_user
@@ -26,7 +27,7 @@ class SignIns:
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._noted: OrderedDict[tuple[Action, str | None, str | None], int] = OrderedDict()
+        self._noted: OrderedDict[tuple[Action, str, str | None], int] = OrderedDict()
 
     def failed(self, key: FoundKey | None, address: str, request_id: str) -> None:
         """A wrong secret, or a key that works no more. What was sent as the ID of a key that does not exist is not
@@ -35,15 +36,21 @@ class SignIns:
         resource = f"access key {key.access_key}" if key else "unknown access key"
         self._note(Action.SIGN_IN_FAILED, key.user_id if key else None, actor, resource)
 
+    def failed_password(self, user: User | None, address: str, request_id: str) -> None:
+        """A wrong password at the console. A name that nobody has is not written: it may be a password, too."""
+        actor = Actor("anonymous", None, None, address, request_id)
+        resource = f"user {user.name}" if user else "unknown user"
+        self._note(Action.SIGN_IN_FAILED, user.id if user else None, actor, resource)
+
     def succeeded(self, actor: Actor, resource: str) -> None:
-        """Somebody got a token for ``resource``."""
+        """Somebody got a token for ``resource``, or signed in to it."""
         self._note(Action.SIGN_IN, actor.user_id, actor, resource)
 
     def _note(self, action: Action, user_id: int | None, actor: Actor, resource: str) -> None:
         now = self._clock.now()
         while self._noted and not 0 <= now - next(iter(self._noted.values())) < MINUTE:
             self._noted.popitem(last=False)
-        about = (action, actor.access_key, actor.address)
+        about = (action, actor.access_key or f"{user_id} {resource}", actor.address)
         if about in self._noted or len(self._noted) >= MOST:
             return
         self._noted[about] = now

@@ -162,6 +162,12 @@ class Settings(BaseSettings):
         "Accept a manifest whose blobs are not all there, as the distribution spec permits. Off, a push that forgot a "
         "layer is refused instead of becoming an image that cannot be pulled.",
     )
+    session_idle_seconds: int = _option(
+        _LIMITS, 43_200, "A session of the console ends when it was not used for so many seconds.", ge=60, le=2_592_000
+    )
+    session_lifetime_seconds: int = _option(
+        _LIMITS, 604_800, "A session of the console ends so many seconds after the sign-in.", ge=60, le=31_536_000
+    )
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )

@@ -19,8 +19,8 @@ from naru.db.schema.images import (
     tag_history,
     tags,
 )
-from naru.db.schema.jobs import executions, schedules, task_logs, tasks
 from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
+from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
 
 __all__ = [
@@ -36,8 +36,8 @@ __all__ = [
     "blob_reviews",
     "blobs",
     "common_cves",
+    "console_sessions",
     "doomed_files",
-    "executions",
     "images",
     "installation",
     "link_reviews",
@@ -49,11 +49,9 @@ __all__ = [
     "registries",
     "registry_blobs",
     "revoked_tokens",
-    "schedules",
+    "sign_in_history",
     "tag_history",
     "tags",
-    "task_logs",
-    "tasks",
     "uploads",
     "usage_deltas",
     "users",
