@@ -245,7 +245,7 @@ class Request:
         self.status = status
         self.sent_bytes = len(body)
         send = self._send
-        await send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        await send({"type": "http.response.start", "status": status, "headers": self.tagged(headers)})
         await send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body, "more_body": False})
 
     async def forward(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], path: str, limit: int) -> None:
@@ -263,21 +263,32 @@ class Request:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
-                message["headers"] = self._tagged(message.get("headers", ()))
+                message["headers"] = self.tagged(message.get("headers", ()))
             else:
                 self.sent_bytes += len(message.get("body", b""))
             await self._send(message)
 
         await app({**self.scope, "path": path, "naru.request": self}, receive, send)
 
-    def _tagged(self, headers: Iterable[Header]) -> list[Header]:
+    def tagged(self, headers: Iterable[Header]) -> list[Header]:
+        """The headers with those that every answer has."""
         return [*headers, (b"x-request-id", self.request_id.encode())]
+
+    @property
+    def bodyless(self) -> bool:
+        """Whether nothing follows the request's headers."""
+        return b"transfer-encoding" not in self.headers and self.headers.get(b"content-length", b"0") == b"0"
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a client may send nothing, or take nothing, before it counts as gone."""
+        return self._body_timeout
 
     async def respond_file(self, status: int, headers: Iterable[Header], path: str, length: int) -> None:
         """Answer with a whole file: its bytes never pass the interpreter. The headers say Content-Length."""
         self.status = status
         self.sent_bytes = length
-        await self._send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        await self._send({"type": "http.response.start", "status": status, "headers": self.tagged(headers)})
         await self._send({"type": "http.response.pathsend", "path": path})
 
     async def respond_stream(
@@ -286,7 +297,7 @@ class Request:
         """Answer with pieces as the client takes them; a slow client holds one piece in memory."""
         self.status = status
         self.sent_bytes = length
-        await self._send({"type": "http.response.start", "status": status, "headers": self._tagged(headers)})
+        await self._send({"type": "http.response.start", "status": status, "headers": self.tagged(headers)})
         async for piece in pieces:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from naru.core.digest import Digest
 from naru.core.permissions import Grant
 from naru.core.ranges import parse_range
+from naru.web import direct
 from naru.web.http import Header
 from naru.web.oci.headers import API_VERSION, NO_LENGTH, NOSNIFF, OCTETS, names_it, namespace
 
@@ -45,6 +46,13 @@ async def get(context: Context, grant: Grant, last: str) -> None:
         await request.respond(status, headers)
         return
     path = services.store.path(found.storage_key)
+    connection = direct.connection_for(request, end - start) if path is not None else None
+    if path is not None and connection is not None:
+        request.status = status
+        request.sent_bytes = await direct.send_file(
+            connection, status, request.tagged(headers), path, start, end, request.patience
+        )
+        return
     if span is None and path is not None:
         await request.respond_file(status, headers, path, found.size)
         return
