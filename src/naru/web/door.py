@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from naru.core.errors import BadRequest, NaruError, Unavailable
 from naru.log import AccessLog
 from naru.web import connections
-from naru.web.errors import render_oci
+from naru.web.errors import render
 from naru.web.http import ClientGone, Receive, Request, Scope, Send
 from naru.web.metrics import Metrics
 from naru.web.oci.headers import API_VERSION
@@ -163,7 +163,7 @@ class Door:
         """Answer with the error. The connection stays usable when the rest of the body could be read off."""
         if request.status:  # the answer has begun; it ends short, and the client sees that
             return
-        status, headers, body = render_oci(error)
+        status, headers, body = render(request.path, error)
         if request.path.startswith("/v2"):  # Docker's clients tell a registry from any other 401 by it
             headers.append(API_VERSION)
         drained = error.status != 413 and await request.drain()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any
 from urllib.parse import parse_qsl
 
-from naru.core.errors import BadRequest, RequestTimeout, SizeInvalid
+from naru.core.errors import BadRequest, BodyTooLarge, RequestTimeout, SizeInvalid
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -250,7 +250,7 @@ class Request:
 
     async def forward(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], path: str, limit: int) -> None:
         """Let another ASGI application answer, at ``path``; it gets at most ``limit`` bytes of body."""
-        body = await self.read(limit, lambda: BadRequest(f"the body is larger than {limit} bytes"))
+        body = await self.read(limit, lambda: BodyTooLarge(f"a body has at most {limit} bytes at this address"))
         sent = False
 
         async def receive() -> Message:

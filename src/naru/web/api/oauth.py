@@ -13,16 +13,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from naru.core import errors
 from naru.core.errors import BadRequest, NaruError
 from naru.services.api_tokens import MAX_SECONDS, MIN_SECONDS
 from naru.web.api.access import Services, Transport
+from naru.web.errors import NO_STORE, oauth_failure
 
 PREFIX = "/oauth2/"
 router = APIRouter(prefix="/oauth2/token", tags=["tokens"])
 
 MAX_FORM_BYTES = 64 * 1024
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class TokenAnswer(BaseModel):
@@ -94,7 +93,7 @@ async def create_token(request: Request, services: Services, transport: Transpor
     actor = services.guard.actor(transport, standing)
     issued = await services.api_tokens.issue(standing, actor, None if asked is None else int(asked))
     answer = TokenAnswer(access_token=issued.token, expires_in=issued.expires_in)
-    return JSONResponse(answer.model_dump(), headers=_NO_STORE)
+    return JSONResponse(answer.model_dump(), headers=NO_STORE)
 
 
 @router.post(
@@ -111,7 +110,7 @@ async def revoke_token(request: Request, services: Services, transport: Transpor
     if not token:
         raise BadRequest("token is missing")
     await services.api_tokens.revoke(standing, services.guard.actor(transport, standing), token)
-    return JSONResponse({}, headers=_NO_STORE)
+    return JSONResponse({}, headers=NO_STORE)
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -131,17 +130,5 @@ async def _form(request: Request) -> dict[str, str]:
 
 def failure(error: NaruError) -> JSONResponse:
     """The error as OAuth2 wants it (RFC 6749 section 5.2)."""
-    status, code = _status_of(error)
-    named = (error.detail or {}).get("error", code)
-    body = TokenError(error=str(named), error_description=error.message)
-    return JSONResponse(body.model_dump(), status_code=status, headers=_NO_STORE | error.headers)
-
-
-def _status_of(error: NaruError) -> tuple[int, str]:
-    if isinstance(error, errors.Unauthorized):
-        return 401, "invalid_client"
-    if isinstance(error, errors.TooManyRequests | errors.Unavailable | errors.StorageFull):
-        return error.status, "temporarily_unavailable"
-    if error.status >= 500:
-        return error.status, "server_error"
-    return error.status, "invalid_request"
+    status, document = oauth_failure(error)
+    return JSONResponse(document, status_code=status, headers=NO_STORE | error.headers)
