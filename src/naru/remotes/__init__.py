@@ -1,0 +1,1 @@
+"""Clients of what is outside: other servers, called for users."""
