@@ -31,6 +31,7 @@ from naru.services.identities import Identities
 from naru.services.images import Images
 from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
+from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.secrets import Verifier, derive, installation_key
 from naru.services.sign_ins import SignIns
@@ -225,6 +226,7 @@ class Application:
             artifacts=Artifacts(database=database, blobs=core.blobs),
             tags=Tags(database=database),
             manifests=services.manifests,
+            protection=Protection(database=database, clock=clock),
             usage=core.usage,
             audit=self.audit,
         )

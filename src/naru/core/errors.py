@@ -111,6 +111,12 @@ class ArtifactInUse(NaruError):
     code, status = "PRECONDITION", 412
 
 
+class ProtectedTag(NaruError):
+    """A protection policy keeps the tag where it is; the message names the image, the tag and the policy."""
+
+    code, status = "PRECONDITION", 412
+
+
 class UploadUnknown(NaruError):
     """There is no such upload: it was finished, cancelled or has expired."""
 

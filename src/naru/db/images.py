@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, exists, select
 
 from naru.core.accessories import Accessory
 from naru.core.manifest import Manifest
-from naru.db import usage
+from naru.db import protection, usage
 from naru.db.blobs import review_blobs_of_image, review_links_of
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
@@ -218,15 +218,18 @@ def store_artifact(
 
 
 def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: str, actor: str, now: int) -> SetTag:
-    """Point the tag at the artifact. The one place that makes and moves tags."""
+    """Point the tag at the artifact. The one place that makes and moves tags. ``ProtectedTag`` when it may not be
+    moved away from what it names."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
         execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
         execute(tx, ADD_HISTORY, (image_id, name, None, digest, actor, now))
         return SetTag(made=True, before=None)
-    execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
     if found[1] == digest:
+        execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
         return SetTag(made=False, before=None)
+    protection.refuse(tx, image_id, (name,), f"moved to {digest}")
+    execute(tx, MOVE_TAG, (artifact_id, now, found[0]))
     execute(tx, ADD_HISTORY, (image_id, name, found[1], digest, actor, now))
     return SetTag(made=False, before=found[1])
 
@@ -266,10 +269,12 @@ def tags_of(tx: Connection, artifact_id: int, limit: int) -> list[str]:
 
 
 def delete_tag(tx: Connection, image_id: int, name: str, actor: str, now: int) -> str | None:
-    """Remove the tag alone; its artifact stays, and its digest is returned. None when there was no such tag."""
+    """Remove the tag alone; its artifact stays, and its digest is returned. None when there was no such tag.
+    ``ProtectedTag``."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
         return None
+    protection.refuse(tx, image_id, (name,), "deleted")
     digest: str = found[1]
     execute(tx, REMOVE_TAG, (found[0],))
     execute(tx, ADD_HISTORY, (image_id, name, digest, None, actor, now))
@@ -298,6 +303,7 @@ def delete_artifact(
 ) -> list[str]:
     """Remove the artifact with all its tags, and what is nothing without it: accessories, and children of an index that
     have no tag and no other parent. The digests that went, the asked one first; empty when there was none.
+    ``ProtectedTag`` when one of the tags may not be deleted: then the caller's transaction must take all back.
 
     Blobs stay linked, so that a push which is under way may rely on them, and may be collected after ``blobs_until``.
     """
@@ -346,6 +352,8 @@ def _remove_artifact(
 ) -> int:
     """How many tags went with it."""
     names = tags_of(tx, artifact_id, ALL)
+    if names:
+        protection.refuse(tx, image_id, names, f"deleted with {digest}")
     execute_many(tx, ADD_HISTORY, [(image_id, name, digest, None, actor, now) for name in names])
     sizes = {int(row[0]): int(row[1]) for row in execute(tx, USED_BLOBS, (artifact_id,)).fetchall()}
     review_links_of(tx, artifact_id, blobs_until)
@@ -356,10 +364,11 @@ def _remove_artifact(
 
 
 def delete_image(tx: Connection, registry_id: int, image_id: int) -> DeletedImage:
-    """Remove the image with all its artifacts, tags and its history. Blobs go to the collector.
+    """Remove the image with all its artifacts, tags and its history. Blobs go to the collector. ``ProtectedTag``.
 
     A few statements however much it holds: 100,000 tags keep the one writer busy for well under a second.
     """
+    protection.refuse_image(tx, image_id)
     artifacts_held, tags_held = execute(tx, IMAGE_TO_DELETE, (image_id,)).fetchone()
     freed = usage.drop_image(tx, registry_id, image_id)
     review_blobs_of_image(tx, image_id)

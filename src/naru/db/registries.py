@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 
 from naru.core.permissions import RegistryFacts
+from naru.db import protection
 from naru.db.engine import inserted_id
 from naru.db.schema import (
     allowed_cves,
@@ -155,7 +156,8 @@ def set_common_cves(tx: Connection, project_id: int, cves: Sequence[str]) -> Non
 
 
 def remove_registry(tx: Connection, registry_id: int) -> None:
-    """Delete the registry and all in it. Call ``blobs.review_blobs_of_registry`` before."""
+    """Delete the registry and all in it. Call ``blobs.review_blobs_of_registry`` before. ``ProtectedTag``."""
+    protection.refuse_registry(tx, registry_id)
     held = select(images.c.id).where(images.c.registry_id == registry_id).scalar_subquery()
     for table in (artifact_blobs, awaited_blobs, tags, artifacts, link_reviews, blob_links):
         tx.execute(delete(table).where(table.c.image_id.in_(held)))

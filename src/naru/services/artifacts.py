@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from naru.core import configs
@@ -19,6 +19,7 @@ from naru.core.names import RepositoryName
 from naru.core.permissions import Permission, ProjectGrant
 from naru.core.ports import BlobStore
 from naru.db import catalogue as rows
+from naru.db import protection
 from naru.db.catalogue import ArtifactRow, TagRow, UsedBlob
 from naru.db.engine import Database
 from naru.services.images import Asked, ImageView, find
@@ -59,7 +60,8 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactView:
-    """An artifact as lists show it. ``accessories``: None when they were not asked for."""
+    """An artifact as lists show it. ``accessories``: None when they were not asked for; ``protected``: those of
+    ``tags`` that a policy protects."""
 
     image: ImageView
     row: ArtifactRow
@@ -68,6 +70,7 @@ class ArtifactView:
     signed: bool
     children: list[Child]
     accessories: list[ArtifactRow] | None
+    protected: frozenset[str]
 
     @property
     def kind(self) -> str:
@@ -154,7 +157,7 @@ class Artifacts:
 
         used, children = await self._database.read(read)
         return ArtifactDetail(
-            view=ArtifactView(view.image, row, view.details, view.tags, view.signed, children, view.accessories),
+            view=replace(view, children=children),
             content=look.content,
             manifest=manifest,
             used=used,
@@ -173,18 +176,25 @@ class Artifacts:
         image_id = image.row.id
 
         def read(tx: Any) -> list[ArtifactView]:
-            return [
-                ArtifactView(
-                    image,
-                    row,
-                    one,
-                    rows.tags_of(tx, row.id, SHOWN_TAGS),
-                    rows.is_signed(tx, image_id, row.digest),
-                    [_child(tx, image_id, child) for child in one.children],
-                    rows.accessories_of(tx, image_id, row.digest, SHOWN_ACCESSORIES) if with_accessories else None,
+            rules = protection.of_image(tx, image_id)
+            views = []
+            for row, one in zip(found, known, strict=True):
+                tags = rows.tags_of(tx, row.id, SHOWN_TAGS)
+                views.append(
+                    ArtifactView(
+                        image=image,
+                        row=row,
+                        details=one,
+                        tags=tags,
+                        signed=rows.is_signed(tx, image_id, row.digest),
+                        children=[_child(tx, image_id, child) for child in one.children],
+                        accessories=rows.accessories_of(tx, image_id, row.digest, SHOWN_ACCESSORIES)
+                        if with_accessories
+                        else None,
+                        protected=rules.protected(tag.name for tag in tags),
+                    )
                 )
-                for row, one in zip(found, known, strict=True)
-            ]
+            return views
 
         return await self._database.read(read)
 

@@ -177,7 +177,7 @@ class Registries:
         def read(tx: Any) -> RegistryView:
             found = rows.registry_by_id(tx, grant.project.id, registry_id)
             if found is None:
-                raise _unknown(str(registry_id))
+                raise unknown(str(registry_id))
             return RegistryView(found, rows.allowed(tx, registry_id))
 
         return await self._database.read(read)
@@ -189,7 +189,7 @@ class Registries:
         grant.require(Permission.VIEW)
         found = await self._database.read(lambda tx: rows.find_registry(tx, grant.project.id, name))
         if found is None:
-            raise _unknown(name)
+            raise unknown(name)
         return found.facts
 
     async def change(self, grant: ProjectGrant, registry_id: int, change: RegistryChange) -> None:
@@ -199,7 +199,7 @@ class Registries:
         def apply(tx: Any) -> None:
             found = rows.registry_by_id(tx, grant.project.id, registry_id)
             if found is None:
-                raise _unknown(str(registry_id))
+                raise unknown(str(registry_id))
             rows.change_registry(tx, registry_id, dict(change.values), now)
             name = found.facts.name
             if change.values:
@@ -230,14 +230,15 @@ class Registries:
         await self._database.write(store)
 
     async def delete(self, grant: ProjectGrant, registry_id: int, *, with_images: bool = False) -> None:
-        """``Conflict`` while it holds images, unless ``with_images``; their blobs go to the collector."""
+        """``Conflict`` while it holds images, unless ``with_images``; their blobs go to the collector. ``ProtectedTag``
+        when a policy protects a tag in it: that holds for a forced delete, too."""
         grant.require(Permission.MANAGE)
         now = self._clock.now()
 
         def remove(tx: Any) -> None:
             found = rows.registry_by_id(tx, grant.project.id, registry_id)
             if found is None:
-                raise _unknown(str(registry_id))
+                raise unknown(str(registry_id))
             name = found.facts.name
             if found.image_count and not with_images:
                 raise Conflict(
@@ -267,5 +268,6 @@ def refuse_cache(registry_id: int) -> None:
         raise NotAvailable("image caches are not available yet: create a normal registry (registry_id 0)")
 
 
-def _unknown(name: str) -> NameUnknown:
+def unknown(name: str) -> NameUnknown:
+    """What is said of a registry that the project does not have."""
     return NameUnknown(f"there is no registry {ascii(name)[:80]} in this project")

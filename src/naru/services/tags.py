@@ -9,6 +9,7 @@ from naru.core.digest import Digest
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission, ProjectGrant
 from naru.db import catalogue as rows
+from naru.db import protection
 from naru.db.catalogue import Move, TagRow
 from naru.db.engine import Database
 from naru.services.artifacts import find_artifact
@@ -19,11 +20,12 @@ __all__ = ["Move", "TagRow", "Tags", "TagsView"]
 
 @dataclass(frozen=True, slots=True)
 class TagsView:
-    """Tags of one artifact. ``signed``: whether it has a signature."""
+    """Tags of one artifact. ``signed``: whether it has a signature; ``protected``: those that a policy protects."""
 
     image_id: int
     tags: list[TagRow]
     signed: bool
+    protected: frozenset[str]
 
 
 class Tags:
@@ -41,7 +43,9 @@ class Tags:
             image = find(tx, grant, name)
             artifact = find_artifact(tx, image, name, reference)
             found, total = rows.list_tags(tx, artifact.id, listing)
-            return TagsView(image.row.id, found, rows.is_signed(tx, image.row.id, artifact.digest)), total
+            protected = protection.of_image(tx, image.row.id).protected(one.name for one in found)
+            signed = rows.is_signed(tx, image.row.id, artifact.digest)
+            return TagsView(image.row.id, found, signed, protected), total
 
         return await self._database.read(read)
 

@@ -19,6 +19,8 @@ from naru.db.schema.images import (
     tag_history,
     tags,
 )
+from naru.db.schema.jobs import executions, schedules, task_logs, tasks
+from naru.db.schema.protection import protection_rules
 from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
@@ -38,6 +40,7 @@ __all__ = [
     "common_cves",
     "console_sessions",
     "doomed_files",
+    "executions",
     "images",
     "installation",
     "link_reviews",
@@ -46,12 +49,16 @@ __all__ = [
     "metadata",
     "pending_blobs",
     "projects",
+    "protection_rules",
     "registries",
     "registry_blobs",
     "revoked_tokens",
+    "schedules",
     "sign_in_history",
     "tag_history",
     "tags",
+    "task_logs",
+    "tasks",
     "uploads",
     "usage_deltas",
     "users",

@@ -183,7 +183,7 @@ def shown(view: ArtifactView, *, with_scan: bool = False) -> ArtifactModel:
         annotations=view.annotations,
         references=[_reference(row, one) for one in view.children],
         extra_attrs=view.details.extra_attrs,
-        tags=[shown_tag(one, image_id, signed=view.signed) for one in view.tags],
+        tags=[shown_tag(one, image_id, signed=view.signed, immutable=one.name in view.protected) for one in view.tags],
         signed=view.signed,
         scan_overview={} if with_scan else None,  # nothing scans yet
         accessories=None if view.accessories is None else [_accessory(view, one) for one in view.accessories],

@@ -37,6 +37,7 @@ CODES: dict[type[NaruError], int] = {
     errors.DigestInvalid: 10206,
     errors.SizeInvalid: 10207,
     errors.TagInvalid: 10301,
+    errors.ProtectedTag: 10302,
     errors.BlobUnknown: 10401,
     errors.BlobInUse: 10402,
     errors.UploadUnknown: 10403,

@@ -10,6 +10,7 @@ from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
 from naru.services.images import Images
 from naru.services.manifests import Manifests
+from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.tags import Tags
 from naru.services.usage import Usage
@@ -33,5 +34,6 @@ class ApiServices:
     artifacts: Artifacts
     tags: Tags
     manifests: Manifests
+    protection: Protection
     usage: Usage
     audit: AuditLog

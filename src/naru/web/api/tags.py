@@ -75,7 +75,7 @@ class HistoryAnswer(Envelope):
     tag_history: list[MoveModel] = Field(description="What happened to the tags.")
 
 
-def shown(tag: TagRow, image_id: int, *, signed: bool) -> TagModel:
+def shown(tag: TagRow, image_id: int, *, signed: bool, immutable: bool) -> TagModel:
     return TagModel(
         id=tag.id,
         artifact_id=tag.artifact_id,
@@ -83,6 +83,7 @@ def shown(tag: TagRow, image_id: int, *, signed: bool) -> TagModel:
         name=tag.name,
         push_time=rfc3339(tag.pushed_at),
         pull_time=rfc3339(tag.pulled_at),
+        immutable=immutable,
         signed=signed,
     )
 
@@ -113,14 +114,15 @@ async def list_tags(
     """`sort`: `name`, `push_time`, `pull_time`."""
     view, total = await services.tags.page(grant, name, reference, asked(page))
     tell_total(request, response, page, total)
-    return TagsAnswer(tags=[shown(one, view.image_id, signed=view.signed) for one in view.tags])
+    tags = [shown(one, view.image_id, signed=view.signed, immutable=one.name in view.protected) for one in view.tags]
+    return TagsAnswer(tags=tags)
 
 
 @router.post(_TAGS, summary="Tag an artifact")
 async def create_tag(
     grant: Manager, services: Services, name: ImageName, reference: Reference, wanted: NewTag
 ) -> Envelope:
-    """A tag that names another artifact of the image is moved."""
+    """A tag that names another artifact of the image is moved; refused when a protection policy keeps it there."""
     facts = await services.registries.by_name(grant, name.registry)
     await services.manifests.tag(grant.in_registry(facts), name, reference, wanted.name)
     return Envelope()
@@ -134,7 +136,7 @@ async def delete_tag(
     reference: Reference,
     tag: Annotated[str, Path(alias="tagName", max_length=3 * MAX_TAG, description="A tag of the artifact.")],
 ) -> Envelope:
-    """The tag alone; the artifact stays."""
+    """The tag alone; the artifact stays. Refused when a protection policy is about the tag."""
     facts = await services.registries.by_name(grant, name.registry)
     await services.manifests.untag(grant.in_registry(facts), name, tag_name(unquote(tag)), reference)
     return Envelope()

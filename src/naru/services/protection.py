@@ -1,0 +1,123 @@
+"""Protection policies of a registry. What they protect is refused by ``db.protection.refuse``, for every door alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from naru.core.audit import Action
+from naru.core.errors import LimitExceeded, NotFound
+from naru.core.patterns import Selector
+from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
+from naru.core.ports import Clock
+from naru.db import audit
+from naru.db import protection as rows
+from naru.db.engine import Database
+from naru.db.protection import KeptRule
+from naru.db.registries import registry_by_id
+from naru.services.registries import unknown
+
+__all__ = ["KeptRule", "Protection", "Wanted"]
+
+#: Each tag that is moved is compared with all of them. NCR has no limit; nobody comes near this one.
+MAX_RULES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a rule shall be. ``disabled`` None: as it is, a new one enabled."""
+
+    scope: Selector
+    tag: Selector
+    disabled: bool | None = None
+
+    def detail(self, *, disabled: bool) -> dict[str, object]:
+        """For the audit log."""
+        return {
+            "scope": {"include": self.scope.include, "pattern": self.scope.pattern},
+            "tag": {"include": self.tag.include, "pattern": self.tag.pattern},
+            "disabled": disabled,
+        }
+
+
+class Protection:
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def list(
+        self, grant: ProjectGrant, registry_id: int, offset: int = 0, limit: int = 100
+    ) -> tuple[list[KeptRule], int]:
+        """A page of the rules, oldest first, and the total. ``NameUnknown``."""
+        grant.require(Permission.VIEW)
+
+        def read(tx: Any) -> tuple[list[KeptRule], int]:
+            facts = _registry(tx, grant, registry_id)
+            return rows.list_rules(tx, facts.id, offset, limit)
+
+        return await self._database.read(read)
+
+    async def add(self, grant: ProjectGrant, registry_id: int, wanted: Wanted) -> int:
+        """The id of the rule; its tags are protected from now on. ``NameUnknown``; ``Conflict`` for one that is there
+        already; ``LimitExceeded``."""
+        grant.require(Permission.MANAGE)
+        now = self._clock.now()
+        disabled = bool(wanted.disabled)
+
+        def store(tx: Any) -> int:
+            facts = _registry(tx, grant, registry_id)
+            if rows.count_rules(tx, facts.id) >= MAX_RULES:
+                raise LimitExceeded(f"registry '{facts.name}' has {MAX_RULES} protection policies, which is the most")
+            made = rows.add_rule(tx, facts.id, wanted.scope, wanted.tag, now)
+            if disabled:
+                rows.change_rule(tx, made, wanted.scope, wanted.tag, disabled=True)
+            detail = {"id": made} | wanted.detail(disabled=disabled)
+            audit.record(tx, grant.project.id, now, Action.IMMUTABLE_TAG_RULE_CREATE, grant.actor, facts.name, detail)
+            return made
+
+        return await self._database.write(store)
+
+    async def change(self, grant: ProjectGrant, registry_id: int, rule_id: int, wanted: Wanted) -> None:
+        """``NameUnknown``, ``NotFound``, ``Conflict`` when it becomes the same as another."""
+        grant.require(Permission.MANAGE)
+        now = self._clock.now()
+
+        def store(tx: Any) -> None:
+            facts = _registry(tx, grant, registry_id)
+            found = _rule(tx, facts, rule_id)
+            disabled = found.disabled if wanted.disabled is None else wanted.disabled
+            rows.change_rule(tx, rule_id, wanted.scope, wanted.tag, disabled=disabled)
+            before = Wanted(found.rule.scope, found.rule.tag).detail(disabled=found.disabled)
+            detail = {"id": rule_id} | wanted.detail(disabled=disabled) | {"before": before}
+            audit.record(tx, grant.project.id, now, Action.IMMUTABLE_TAG_RULE_UPDATE, grant.actor, facts.name, detail)
+
+        await self._database.write(store)
+
+    async def delete(self, grant: ProjectGrant, registry_id: int, rule_id: int) -> None:
+        """``NameUnknown``, ``NotFound``."""
+        grant.require(Permission.MANAGE)
+        now = self._clock.now()
+
+        def remove(tx: Any) -> None:
+            facts = _registry(tx, grant, registry_id)
+            found = _rule(tx, facts, rule_id)
+            rows.delete_rule(tx, rule_id)
+            before = Wanted(found.rule.scope, found.rule.tag).detail(disabled=found.disabled)
+            detail = {"id": rule_id} | before
+            audit.record(tx, grant.project.id, now, Action.IMMUTABLE_TAG_RULE_DELETE, grant.actor, facts.name, detail)
+
+        await self._database.write(remove)
+
+
+def _registry(tx: Any, grant: ProjectGrant, registry_id: int) -> RegistryFacts:
+    found = registry_by_id(tx, grant.project.id, registry_id)
+    if found is None:
+        raise unknown(str(registry_id))
+    return found.facts
+
+
+def _rule(tx: Any, facts: RegistryFacts, rule_id: int) -> KeptRule:
+    found = rows.find_rule(tx, facts.id, rule_id)
+    if found is None:
+        raise NotFound(f"registry '{facts.name}' has no protection policy {rule_id}")
+    return found
