@@ -24,6 +24,7 @@ from naru.db.schema.protection import protection_rules
 from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
+from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
 
 __all__ = [
     "access_keys",
@@ -62,4 +63,9 @@ __all__ = [
     "uploads",
     "usage_deltas",
     "users",
+    "webhook_deliveries",
+    "webhook_events",
+    "webhook_targets",
+    "webhook_tries",
+    "webhooks",
 ]

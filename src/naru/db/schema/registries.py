@@ -27,6 +27,7 @@ registries = Table(
     Column("limit_storage", Id),  # bytes; null: none
     Column("used_bytes", Id, nullable=False, server_default="0"),  # folded; see usage_deltas
     Column("image_count", Integer, nullable=False, server_default="0"),  # images that hold artifacts
+    Column("webhook_events", Integer, nullable=False, server_default="0"),  # what an enabled webhook wants to hear
     UniqueConstraint("project_id", "name"),
     sqlite_autoincrement=True,
 )
