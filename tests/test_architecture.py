@@ -31,7 +31,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "remotes": frozenset({"core"}),
     "scanners": frozenset({"core"}),
     "services": frozenset({"core", "db"}),
-    "jobs": frozenset({"core", "services", "db.queue"}),
+    "jobs": frozenset({"core", "services", "db.queue", "db.engine"}),
     "web": frozenset({"core", "services", "log"}),
     "server": frozenset({"core", "app", "settings", "log", "clock", "services.accounts", "web.door"}),
     "cli": frozenset({"core", "services", "app", "server", "settings", "log", "clock"}),

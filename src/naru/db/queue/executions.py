@@ -117,6 +117,7 @@ def add_detail(tx: Connection, execution_id: int, detail: Mapping[str, object]) 
 def request_stop(tx: Connection, execution_id: int, *, now: int, limit: int = 1000) -> bool:
     """Stop the execution: up to ``limit`` waiting tasks end, running ones are told. True: call again, more wait."""
     execute(tx, STOP, (True, execution_id))
+    tx.info[DEFERRED] = True  # the worker that runs it looks at once
     execute(tx, STOP_RUNNING, (True, execution_id))
     ended = execute(tx, STOP_WAITING, (now, execution_id, limit)).rowcount
     close(tx, execution_id, now)

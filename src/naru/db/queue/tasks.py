@@ -57,6 +57,11 @@ LOG_SIZE = (
 )
 ADD_LOG = "INSERT INTO task_logs (task_id, number, lines) VALUES (?, ?, ?)"
 GROW_LOG = "UPDATE tasks SET log_bytes = ? WHERE id = ?"
+DUE = """
+    SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'Pending')
+        OR EXISTS (SELECT 1 FROM tasks WHERE status = 'Scheduled' AND run_at <= ?)
+"""
+TO_STOP = "SELECT id FROM tasks WHERE status = 'Running' AND stop_requested"
 WAITING = """
     SELECT kind, status, count(*), min(created_at) FROM tasks
     WHERE status IN ('Pending', 'Scheduled', 'Running') GROUP BY kind, status
@@ -201,6 +206,16 @@ def _put_back(
     parameters = (status.value, run_at, error, uncounted, task.id, task.claim)
     if execute(tx, PUT_BACK, parameters).fetchone() is None:
         raise LeaseLost(f"task {task.id} is no longer this worker's")
+
+
+def something_due(tx: Connection, now: int) -> bool:
+    """Whether there may be a task to claim. Cheap."""
+    return bool(execute(tx, DUE, (now,)).fetchone()[0])
+
+
+def to_stop(tx: Connection) -> list[int]:
+    """Running tasks that somebody wants to stop."""
+    return [task_id for (task_id,) in execute(tx, TO_STOP).fetchall()]
 
 
 def leases(tx: Connection) -> list[Lease]:

@@ -1,0 +1,1 @@
+"""Background work: the worker that runs tasks, the schedules, and which handler is for which job."""
