@@ -9,7 +9,7 @@ from typing import Any
 from naru.core.accessories import Accessory, by_subject, by_tag
 from naru.core.audit import Action
 from naru.core.digest import Digest
-from naru.core.errors import ArtifactInUse, Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
+from naru.core.errors import Denied, DigestInvalid, ManifestBlobUnknown, ManifestUnknown, SizeInvalid
 from naru.core.manifest import Manifest, parse
 from naru.core.names import RepositoryName, tag_name
 from naru.core.permissions import Grant, Permission
@@ -21,9 +21,7 @@ from naru.db.images import HeldBlob, StoredArtifact
 from naru.db.pull import FoundManifest, PullQueries
 from naru.services.activity import Activity
 from naru.services.limits import PushLimits
-
-#: Names of tags that a row of the audit log holds.
-AUDITED_TAGS = 100
+from naru.services.removal import remove_artifact, remove_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Manifests:
 
         ``ManifestInvalid``, ``DigestInvalid`` (the bytes are not those of the digest in the address),
         ``ManifestBlobUnknown`` (with the missing digests), ``SizeInvalid`` (a descriptor lies), ``Denied``,
-        ``LimitExceeded``.
+        ``LimitExceeded``, ``ProtectedTag``.
         """
         grant.require(Permission.PUSH)
         if grant.registry.kind == "cache":
@@ -203,7 +201,7 @@ class Manifests:
     async def tag(self, grant: Grant, name: RepositoryName, reference: Digest | str, tag: str) -> None:
         """Point ``tag`` at an artifact that is there; a tag that names another one is moved.
 
-        ``TagInvalid``, ``ManifestUnknown``, ``LimitExceeded``.
+        ``TagInvalid``, ``ManifestUnknown``, ``LimitExceeded``, ``ProtectedTag``.
         """
         grant.require(Permission.MANAGE)
         tag = tag_name(tag)
@@ -228,7 +226,8 @@ class Manifests:
         await self._database.write(point)
 
     async def untag(self, grant: Grant, name: RepositoryName, tag: str, reference: Digest | str | None = None) -> None:
-        """Remove the tag alone; its artifact stays. ``ManifestUnknown``, also when it is not one of ``reference``."""
+        """Remove the tag alone; its artifact stays. ``ManifestUnknown``, also when it is not one of ``reference``;
+        ``ProtectedTag``."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
 
@@ -236,8 +235,7 @@ class Manifests:
             image_id, digest = _resolve(tx, grant, name, tag)
             if reference is not None and _resolve(tx, grant, name, reference)[1] != digest:
                 raise ManifestUnknown(f"the tag '{tag}' of image '{name}' names {digest}, not this artifact")
-            image_rows.delete_tag(tx, image_id, tag, grant.actor.name, now)
-            self._record(tx, grant, name, Action.TAG_DELETE, tag, digest)
+            remove_tag(tx, grant.registry, name, image_id, tag, grant.actor, now)
 
         await self._database.write(remove)
 
@@ -252,29 +250,15 @@ class Manifests:
     async def delete_artifact(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
         """The artifact with all its tags, its accessories, and children that nothing else names.
 
-        ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index.
+        ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
         """
         grant.require(Permission.DELETE)
         now = self._clock.now()
 
         def remove(tx: Any) -> None:
             image_id, digest = _resolve(tx, grant, name, reference)
-            artifact_id = image_rows.find_artifact(tx, image_id, digest)
-            if artifact_id is None:
-                raise _unknown(name, reference)
-            parents = image_rows.parents_of(tx, image_id, digest)
-            if parents:
-                raise ArtifactInUse(
-                    f"{digest} belongs to the index {parents[0]} of image '{name}': delete the index, it takes along "
-                    "what no tag and no other index names",
-                    detail={"indexes": parents},
-                )
-            tags = image_rows.tags_of(tx, artifact_id, AUDITED_TAGS)
-            gone = image_rows.delete_artifact(
-                tx, grant.registry.id, image_id, digest, grant.actor.name, now, now + self._grace
-            )
-            along = gone[1 : 1 + AUDITED_TAGS] or None
-            self._record(tx, grant, name, Action.ARTIFACT_DELETE, Digest.parse(digest), digest, tags=tags, along=along)
+            until = now + self._grace
+            remove_artifact(tx, grant.registry, name, image_id, digest, grant.actor, now, until)
 
         await self._database.write(remove)
 

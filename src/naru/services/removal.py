@@ -1,0 +1,76 @@
+"""Removing an artifact or a tag: what belongs to it, inside the transaction of whoever does it.
+
+The API, docker, and cleanup all remove by these functions, so that what holds for one holds for all: what goes along,
+what refuses it, what the audit log says. They change nothing where they raise ``ArtifactInUse`` or ``ManifestUnknown``;
+where they raise ``ProtectedTag`` the caller's transaction must take back what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from naru.core.audit import Action, Actor
+from naru.core.digest import Digest
+from naru.core.errors import ArtifactInUse, ManifestUnknown
+from naru.core.names import RepositoryName
+from naru.core.permissions import RegistryFacts
+from naru.db import audit
+from naru.db import images as image_rows
+
+#: Names of tags that a row of the audit log holds.
+AUDITED_TAGS = 100
+
+
+def remove_artifact(
+    tx: Any,
+    registry: RegistryFacts,
+    name: RepositoryName,
+    image_id: int,
+    digest: str,
+    actor: Actor,
+    now: int,
+    blobs_until: int,
+    cause: Mapping[str, object] | None = None,
+) -> list[str]:
+    """The artifact with all its tags, its accessories, and children that nothing else names: the digests that went, its
+    own first. ``blobs_until``: until when its blobs stay linked. ``cause``: more for the audit log.
+
+    ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
+    """
+    artifact_id = image_rows.find_artifact(tx, image_id, digest)
+    if artifact_id is None:
+        raise ManifestUnknown(f"image '{name}' has no manifest {digest}")
+    parents = image_rows.parents_of(tx, image_id, digest)
+    if parents:
+        raise ArtifactInUse(
+            f"{digest} belongs to the index {parents[0]} of image '{name}': delete the index, it takes along "
+            "what no tag and no other index names",
+            detail={"indexes": parents},
+        )
+    tags = image_rows.tags_of(tx, artifact_id, AUDITED_TAGS)
+    gone = image_rows.delete_artifact(tx, registry.id, image_id, digest, actor.name, now, blobs_until)
+    detail: dict[str, object] = {"digest": digest, "tags": tags}
+    if len(gone) > 1:
+        detail["along"] = gone[1 : 1 + AUDITED_TAGS]
+    resource = f"{name}@{Digest.parse(digest)}"
+    audit.record(tx, registry.project_id, now, Action.ARTIFACT_DELETE, actor, resource, detail | dict(cause or {}))
+    return gone
+
+
+def remove_tag(
+    tx: Any,
+    registry: RegistryFacts,
+    name: RepositoryName,
+    image_id: int,
+    tag: str,
+    actor: Actor,
+    now: int,
+    cause: Mapping[str, object] | None = None,
+) -> None:
+    """The tag alone; its artifact stays. ``ManifestUnknown``, ``ProtectedTag``."""
+    digest = image_rows.delete_tag(tx, image_id, tag, actor.name, now)
+    if digest is None:
+        raise ManifestUnknown(f"image '{name}' has no tag '{tag}'")
+    detail = {"digest": digest} | dict(cause or {})
+    audit.record(tx, registry.project_id, now, Action.TAG_DELETE, actor, f"{name}:{tag}", detail)
