@@ -95,6 +95,13 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
             )
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         yield Finding("warning", "trusted_proxies", "every client can claim any address; name the proxies only")
+    if any(network.prefixlen == 0 for network in settings.outbound_networks):
+        yield Finding(
+            "warning",
+            "outbound_networks",
+            "whoever may make a webhook can send requests to every machine that this one reaches, itself included; "
+            "name the networks of the receivers only",
+        )
     if _reachable(settings.metrics):
         yield Finding(
             "warning",

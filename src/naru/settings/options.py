@@ -54,7 +54,8 @@ def _option(group: str, default: Any, description: str, **limits: Any) -> Any:
     return Field(default=default, description=description, json_schema_extra={"group": group}, **limits)
 
 
-_DATA, _LISTEN, _LIMITS, _LOGS, _FIRST = "Data", "Listeners", "Limits and times", "Logs", "First start"
+_DATA, _LISTEN, _LIMITS, _OUT = "Data", "Listeners", "Limits and times", "Outgoing calls"
+_LOGS, _FIRST = "Logs", "First start"
 
 
 class Settings(BaseSettings):
@@ -171,6 +172,32 @@ class Settings(BaseSettings):
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )
+
+    outbound_ports: Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(values.ports)] = _option(
+        _OUT,
+        "80, 443",
+        "Ports that addresses which users give (webhooks) may have: numbers and ranges such as `80,443,8000-8999`.",
+    )
+    outbound_networks: Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)] = _option(
+        _OUT,
+        (),
+        "Networks beside the public internet that such addresses may be in, such as `10.1.2.0/24`. Whoever may make a "
+        "webhook can then send requests to every machine in them.",
+    )
+    webhook_timeout_seconds: int = _option(
+        _OUT, 10, "How long a webhook's receiver may take for one delivery, in seconds.", ge=1, le=60
+    )
+    webhook_give_up_hours: int = _option(
+        _OUT,
+        24,
+        "A webhook's receiver that fails for so many hours is switched off with a notice; what waits for it is kept.",
+        ge=1,
+        le=720,
+    )
+    webhook_history_days: int = _option(
+        _OUT, 7, "Days that deliveries of webhooks are kept after they ended.", ge=1, le=365
+    )
+
     access_log: Literal["all", "errors", "off"] = _option(
         _LOGS, "all", "Requests that get a line in the access log; `errors`: those answered with 400 or above."
     )

@@ -89,6 +89,20 @@ def networks(value: object) -> object:
     return tuple(found)
 
 
+def ports(value: object) -> object:
+    """Comma-separated text or a list of ports and ranges (``80, 8000-8999``) as pairs of the first and the last."""
+    found: list[tuple[int, int]] = []
+    for item in items(value):
+        first, dash, last = item.partition("-")
+        if not all(part.isascii() and part.isdigit() and len(part) <= 5 for part in (first, last if dash else first)):
+            raise ValueError(f"{item!r} is no port; write ports or ranges such as 80, 443, 8000-8999")
+        pair = int(first), int(last if dash else first)
+        if not 1 <= pair[0] <= pair[1] <= 65535:
+            raise ValueError(f"{item!r}: ports go from 1 to 65535; write ports or ranges such as 80, 443, 8000-8999")
+        found.append(pair)
+    return tuple(found)
+
+
 def items(value: object) -> tuple[str, ...]:
     """The parts of a comma-separated text or of a list, without spaces around; empty parts are dropped."""
     if isinstance(value, str):
