@@ -67,6 +67,7 @@ class RegistryFacts:
     kind: str  # normal | cache
     public_uri: bool
     anonymous_pull: bool
+    webhook_events: int = 0  # ``core.webhooks.Events`` that somebody wants to hear of; only ``web.guard`` asks
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,10 +108,11 @@ PROJECT_BY_APPKEY = "SELECT id, name, appkey, host_label, region FROM projects W
 PROJECT_BY_HOST = "SELECT id FROM projects WHERE host_label = ? AND region = ?"
 REVOKED = "SELECT 1 FROM revoked_tokens WHERE token_id = ?"
 REGISTRY = """
-    SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries WHERE project_id = ? AND name = ?
+    SELECT id, project_id, name, kind, public_uri, anonymous_pull, webhook_events
+    FROM registries WHERE project_id = ? AND name = ?
 """
 REGISTRIES = """
-    SELECT id, project_id, name, kind, public_uri, anonymous_pull FROM registries
+    SELECT id, project_id, name, kind, public_uri, anonymous_pull, webhook_events FROM registries
     WHERE project_id = ? ORDER BY name || '/'
 """
 KEY = """
@@ -306,4 +307,4 @@ class PullQueries:
 
 
 def _facts(row: tuple[Any, ...]) -> RegistryFacts:
-    return RegistryFacts(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]))
+    return RegistryFacts(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]), row[6])

@@ -16,6 +16,7 @@ from naru.db import catalogue as rows
 from naru.db.catalogue import ImageRow, Listing
 from naru.db.engine import Database
 from naru.db.images import delete_image, find_image
+from naru.db.webhooks import outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Images:
             image_id = find_image(tx, facts.id, name.image)
             if image_id is None:
                 raise unknown(name)
+            outbox.tell_image_goes(tx, facts.id, image_id, now, grant.actor, name.image)
             gone = delete_image(tx, facts.id, image_id)
             detail = {"artifacts": gone.artifacts, "tags": gone.tags, "bytes": gone.freed}
             audit.record(tx, grant.project.id, now, Action.IMAGE_DELETE, grant.actor, str(name), detail)

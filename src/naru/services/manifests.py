@@ -14,11 +14,13 @@ from naru.core.manifest import Manifest, parse
 from naru.core.names import RepositoryName, tag_name
 from naru.core.permissions import Grant, Permission
 from naru.core.ports import Clock
+from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
 from naru.db.engine import Database
 from naru.db.images import HeldBlob, StoredArtifact
 from naru.db.pull import FoundManifest, PullQueries
+from naru.db.webhooks import outbox
 from naru.services.activity import Activity
 from naru.services.limits import PushLimits
 from naru.services.removal import remove_artifact, remove_tag
@@ -60,8 +62,20 @@ class Manifests:
             found = await self._pull.manifest_by_tag(grant.registry.id, name.image, reference)
         if found is None:
             raise _unknown(name, reference)
+        if grant.registry.webhook_events & Events.PULL:
+            await self._tell_pull(grant, name, reference, found)
         self._activity.pulled(found.image_id, found.artifact_id, found.tag_id)
         return found
+
+    async def _tell_pull(
+        self, grant: Grant, name: RepositoryName, reference: Digest | str, found: FoundManifest
+    ) -> None:
+        """Durable before the pull is answered."""
+        tags = () if isinstance(reference, Digest) else (reference,)
+        now, registry_id = self._clock.now(), grant.registry.id
+        await self._database.write(
+            lambda tx: outbox.tell(tx, registry_id, Events.PULL, now, grant.actor, name.image, found.digest, tags)
+        )
 
     async def head(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> FoundManifest:
         """The same without bytes; not a pull. Whoever may push may ask too.
@@ -118,6 +132,7 @@ class Manifests:
             self._set_tags(tx, grant, name, image_id, manifest, accessory, stored, str(digest), tags, now)
             # (5) What happened, for those who ask later.
             self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
+            outbox.tell(tx, grant.registry.id, Events.PUSH, now, grant.actor, name.image, str(digest), tags)
 
         await self._database.write(store)
         return Pushed(digest, tags, manifest.subject.digest if manifest.subject else None)

@@ -15,8 +15,10 @@ from naru.core.digest import Digest
 from naru.core.errors import ArtifactInUse, ManifestUnknown
 from naru.core.names import RepositoryName
 from naru.core.permissions import RegistryFacts
+from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
+from naru.db.webhooks import outbox
 
 #: Names of tags that a row of the audit log holds.
 AUDITED_TAGS = 100
@@ -55,6 +57,7 @@ def remove_artifact(
         detail["along"] = gone[1 : 1 + AUDITED_TAGS]
     resource = f"{name}@{Digest.parse(digest)}"
     audit.record(tx, registry.project_id, now, Action.ARTIFACT_DELETE, actor, resource, detail | dict(cause or {}))
+    outbox.tell(tx, registry.id, Events.DELETE, now, actor, name.image, digest, tags)
     return gone
 
 

@@ -245,6 +245,10 @@ class Guard:
         self._facts[project_id, name] = (now, facts)
         return facts
 
+    def forget(self) -> None:
+        """Facts of registries changed: ask anew."""
+        self._facts.clear()
+
     def actor(self, request: Request, caller: Caller) -> Actor:
         """Who did it, for the audit log."""
         address = self._addresses.client(request)
