@@ -13,8 +13,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +86,20 @@ def execute_many(tx: Connection, sql: str, rows: Iterable[Sequence[object]]) -> 
     """The same statement for each of ``rows``."""
     driver: sqlite3.Connection = tx.connection.driver_connection  # type: ignore[assignment]
     driver.executemany(sql, rows)
+
+
+@contextmanager
+def savepoint(tx: Connection) -> Iterator[None]:
+    """What is raised within takes back the changes made within, and goes on to the caller: for work of many parts, of
+    which one may be refused."""
+    execute(tx, "SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        execute(tx, "ROLLBACK TO part")
+        execute(tx, "RELEASE part")
+        raise
+    execute(tx, "RELEASE part")
 
 
 def inserted_id(result: CursorResult[Any]) -> int:

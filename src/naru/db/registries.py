@@ -107,6 +107,14 @@ def registry_by_id(tx: Connection, project_id: int, registry_id: int) -> Registr
     return None if row is None else _registry(row)
 
 
+def registry_of(tx: Connection, registry_id: int) -> RegistryFacts | None:
+    """The registry, of whichever project: for jobs, whose row says which one."""
+    c = registries.c
+    asked = select(c.id, c.project_id, c.name, c.kind, c.public_uri, c.anonymous_pull).where(c.id == registry_id)
+    row = tx.execute(asked).first()
+    return None if row is None else RegistryFacts(*row)
+
+
 def list_registries(
     tx: Connection, project_id: int, keyword: str | None, sort: str, *, descending: bool, offset: int, limit: int
 ) -> list[Registry]:

@@ -8,6 +8,7 @@ from naru.db.schema.accounts import access_keys, memberships, projects, revoked_
 from naru.db.schema.audit import audit_log
 from naru.db.schema.base import metadata
 from naru.db.schema.blobs import blob_links, blob_reviews, blobs, doomed_files, link_reviews, pending_blobs, uploads
+from naru.db.schema.cleanup import cleanup_images, cleanup_options, cleanup_rules, cleanup_runs, cleanup_verdicts
 from naru.db.schema.images import (
     artifact_blobs,
     artifact_children,
@@ -38,6 +39,11 @@ __all__ = [
     "blob_links",
     "blob_reviews",
     "blobs",
+    "cleanup_images",
+    "cleanup_options",
+    "cleanup_rules",
+    "cleanup_runs",
+    "cleanup_verdicts",
     "common_cves",
     "console_sessions",
     "doomed_files",

@@ -1,0 +1,1 @@
+"""Cleanup: policies (``rules``), runs and their verdicts (``runs``), what there is to decide about (``candidates``)."""
