@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
+from naru import __version__
 from naru.clock import SystemClock
 from naru.core.audit import OPERATOR
 from naru.core.errors import NaruError
@@ -18,6 +19,7 @@ from naru.db.engine import Database
 from naru.db.migrate import upgrade
 from naru.db.pull import PullQueries
 from naru.log import AccessLog
+from naru.remotes.outbound import Outbound
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
 from naru.services.activity import Activity
 from naru.services.api_tokens import ApiTokens
@@ -39,6 +41,8 @@ from naru.services.tags import Tags
 from naru.services.tokens import Tokens
 from naru.services.uploads import Uploads
 from naru.services.usage import Usage
+from naru.services.vault import Vault
+from naru.services.webhooks import Deliveries, Sender, Webhooks
 from naru.settings import Settings
 from naru.storage.filesystem import filesystem_storage
 from naru.storage.memory import memory_storage
@@ -212,6 +216,27 @@ class Application:
             store=core.blobs,
             sign_ins=sign_ins,
         )
+        self.outbound = Outbound(
+            ports=settings.outbound_ports, networks=settings.outbound_networks, agent=f"naru/{__version__}"
+        )
+        vault = Vault(derive(key, "secrets at rest"))
+        self.deliveries = Deliveries(
+            database=database,
+            clock=clock,
+            sender=Sender(
+                outgoing=self.outbound, vault=vault, clock=clock, timeout_seconds=settings.webhook_timeout_seconds
+            ),
+            give_up_hours=settings.webhook_give_up_hours,
+            history_days=settings.webhook_history_days,
+        )
+        webhooks = Webhooks(
+            database=database,
+            clock=clock,
+            vault=vault,
+            deliveries=self.deliveries,
+            check=self.outbound.check,
+            changed=services.guard.forget,
+        )
         self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
         self._api_services = ApiServices(
             guard=ApiGuard(pull=self._pull, identities=identities, api_tokens=api_tokens, addresses=addresses),
@@ -228,6 +253,7 @@ class Application:
             manifests=services.manifests,
             protection=Protection(database=database, clock=clock),
             usage=core.usage,
+            webhooks=webhooks,
             audit=self.audit,
         )
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
@@ -274,12 +300,15 @@ class Application:
         await self._access_log.start()
         await self._activity.start()
         await self.audit.start()
+        await self.deliveries.start()
         crashed = await self.core.accounts.mark_running(running=True)
         await self.core.collector.start(crashed_since=crashed)
 
     async def aclose(self) -> None:
         """Stop the background work, write what it gathered, close the database."""
         await self.core.collector.aclose()
+        await self.deliveries.aclose()
+        await self.outbound.aclose()
         await self.audit.aclose()
         await self._activity.aclose()
         await self._access_log.aclose()

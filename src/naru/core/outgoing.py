@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from naru.core.errors import BadRequest, NaruError
+from naru.core.errors import BadRequest, Unavailable
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -67,7 +67,7 @@ class Target:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-class OutboundError(NaruError):
+class OutboundError(Unavailable):
     """A call that brought no answer; the message says why, without the address's path and without secrets."""
 
     code, status = "UNKNOWN", 502

@@ -30,6 +30,8 @@ from naru.web.api import (
     tags,
     usage,
     users,
+    webhook_deliveries,
+    webhooks,
 )
 from naru.web.api.access import transport_of
 from naru.web.api.envelope import failure
@@ -50,6 +52,8 @@ MODULES = (
     members,
     access_keys,
     audit,
+    webhooks,
+    webhook_deliveries,
     *later.MODULES,
 )
 #: Operations outside of projects.
@@ -58,7 +62,7 @@ ACCOUNT_MODULES = (access_keys, users, projects)
 
 
 #: Fields whose value is not sent back.
-_SECRET = frozenset({"password", "current", "new"})
+_SECRET = frozenset({"password", "current", "new", "auth_header", "secret"})
 
 
 class Api(FastAPI):

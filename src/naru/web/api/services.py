@@ -14,6 +14,7 @@ from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.tags import Tags
 from naru.services.usage import Usage
+from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
 from naru.web.api_guard import ApiGuard
 
@@ -36,4 +37,5 @@ class ApiServices:
     manifests: Manifests
     protection: Protection
     usage: Usage
+    webhooks: Webhooks
     audit: AuditLog
