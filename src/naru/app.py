@@ -13,11 +13,15 @@ from naru import __version__
 from naru.clock import SystemClock
 from naru.core.audit import OPERATOR
 from naru.core.errors import NaruError
+from naru.core.jobs import Collect
 from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
 from naru.db.pull import PullQueries
+from naru.jobs.handlers import Handlers
+from naru.jobs.schedule import Scheduler
+from naru.jobs.worker import Worker
 from naru.log import AccessLog
 from naru.remotes.outbound import Outbound
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
@@ -31,6 +35,7 @@ from naru.services.collection import Collector
 from naru.services.fsck import Fsck
 from naru.services.identities import Identities
 from naru.services.images import Images
+from naru.services.jobs import Jobs
 from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
 from naru.services.protection import Protection
@@ -237,7 +242,23 @@ class Application:
             check=self.outbound.check,
             changed=services.guard.forget,
         )
-        self._metrics = Metrics(active=lambda: self.drain.active, dropped=lambda: self._access_log.dropped)
+        self.jobs = Jobs(database=database, clock=clock, history_days=settings.job_history_days)
+        self._metrics = Metrics(
+            active=lambda: self.drain.active,
+            dropped=lambda: self._access_log.dropped,
+            jobs=self.jobs.figures,
+            reclaimable=core.collector.last_figure,
+        )
+        handlers = Handlers()
+        handlers.add(Collect, core.collector.handle)
+        self.scheduler = Scheduler(database=database, clock=clock, handlers=handlers)
+        self.worker = Worker(
+            database=database,
+            clock=clock,
+            handlers=handlers,
+            concurrency=settings.job_workers,
+            ended=self._metrics.job_ended,
+        )
         self._api_services = ApiServices(
             guard=ApiGuard(pull=self._pull, identities=identities, api_tokens=api_tokens, addresses=addresses),
             addresses=addresses,
@@ -255,6 +276,8 @@ class Application:
             usage=core.usage,
             webhooks=webhooks,
             audit=self.audit,
+            jobs=self.jobs,
+            collector=core.collector,
         )
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         site = Site(
@@ -303,10 +326,16 @@ class Application:
         await self.deliveries.start()
         crashed = await self.core.accounts.mark_running(running=True)
         await self.core.collector.start(crashed_since=crashed)
+        await self.worker.start(alone=True)
+        await self.scheduler.start()
+        await self.jobs.start()
 
     async def aclose(self) -> None:
         """Stop the background work, write what it gathered, close the database."""
+        await self.jobs.aclose()
+        await self.scheduler.aclose()
         await self.core.collector.aclose()
+        await self.worker.aclose()
         await self.deliveries.aclose()
         await self.outbound.aclose()
         await self.audit.aclose()

@@ -59,8 +59,30 @@ async def serve(settings: Settings, announce: Callable[[BootstrapResult], None])
         await _serve(settings, addresses, announce)
 
 
+async def work(settings: Settings) -> None:
+    """Run background jobs, without listeners, until SIGTERM or SIGINT. ``OSError`` when a server runs here already."""
+    with _alone(
+        settings.data,
+        "a server runs on this data folder, and its jobs run inside it: with SQLite one process does everything. For "
+        "more jobs at once raise NARU_JOB_WORKERS and start the server again",
+    ):
+        application, _made = await build(settings)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        log.info("working on background jobs, %d at once, without listeners", settings.job_workers)
+        await stop.wait()
+        log.info("stopping: %d jobs are running", application.worker.active)
+        await application.aclose()
+
+
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(
+    folder: Path,
+    why_not: str = "another server runs on this data folder; stop it first, or give this one a folder of its own "
+    "(NARU_DATA)",
+) -> Iterator[None]:
     """Hold the data folder's lock: two servers on one SQLite file would undo each other's work.
 
     The kernel lets go of it when the process ends, however it ends. ``OSError`` when another server holds it.
@@ -71,11 +93,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OSError(
-                error.errno,
-                "another server runs on this data folder; stop it first, or give this one a folder of its "
-                "own (NARU_DATA)",
-            ) from error
+            raise OSError(error.errno, why_not) from error
         yield
     finally:
         os.close(lock)
@@ -117,6 +135,7 @@ async def _serve(settings: Settings, addresses: list[str], announce: Callable[[B
 async def _drain(application: Application, seconds: int) -> None:
     """Refuse new requests, let running ones finish."""
     application.drain.stopping = True
+    application.worker.stop_soon()
     log.info("stopping: %d requests are being answered", application.drain.active)
     if not await application.drain.wait_idle(seconds):
         log.warning("stopping with %d requests unanswered after %d s", application.drain.active, seconds)

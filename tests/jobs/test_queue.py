@@ -113,7 +113,7 @@ async def test_unique_while_it_waits(desk: Desk) -> None:
     assert task is not None and task.id == first
     assert await desk.defer(Work(unique="u")) is not None  # what happened since is not in the one that runs
     # It goes back although another waits by now: it runs twice rather than not at all.
-    await desk.do(queue.hand_back, task)
+    await desk.do(queue.hand_back, task, now=desk.clock.now())
     assert await desk.defer(Work(unique="u")) is None
 
 
@@ -153,7 +153,7 @@ async def test_what_was_taken_over_is_not_ours(desk: Desk) -> None:
         (queue.require_held, {}),
         (queue.end, {"status": Status.SUCCESS, "now": 1}),
         (queue.retry_later, {"run_at": 1, "error": ""}),
-        (queue.hand_back, {}),
+        (queue.hand_back, {"now": 1}),
     ):
         with pytest.raises(LeaseLost):
             await desk.do(function, task, **named)
@@ -228,9 +228,9 @@ async def test_retry_of_what_failed(desk: Desk) -> None:
         await desk.defer(Work(), execution_id=execution)
     for end in (Status.SUCCESS, Status.ERROR, Status.STOPPED):
         await desk.end(await desk.claim(), end)
-    assert await desk.do(queue.retry, execution) == 2
+    assert await desk.do(queue.retry, execution, now=desk.clock.now()) == 2
     assert await desk.status(execution) == ("Running", False)
-    assert await desk.do(queue.retry, execution) == 0
+    assert await desk.do(queue.retry, execution, now=desk.clock.now()) == 0
     for _ in range(2):
         task = await desk.claim()
         assert task is not None and task.attempt == 1

@@ -19,6 +19,7 @@ def main(context: click.Context, data: str | None) -> None:
 
 for _command in (
     serve.serve,
+    serve.worker,
     serve.check_config,
     store.migrate,
     store.gc,

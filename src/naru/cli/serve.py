@@ -1,4 +1,4 @@
-"""``naru serve`` and ``naru check-config``."""
+"""``naru serve``, ``naru worker`` and ``naru check-config``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,32 @@ def serve(context: click.Context, /, **flags: Any) -> None:
 
     try:
         uvloop.run(start(settings, lambda made: _announce(settings, made)))
+    except NaruError as error:
+        raise click.ClickException(error.message) from None
+    except OSError as error:
+        raise click.ClickException(str(error.strerror or error)) from None
+
+
+@click.command()
+@click.option("--jobs", "job_workers", type=int, help="Jobs at once (NARU_JOB_WORKERS).")
+@click.pass_context
+def worker(context: click.Context, /, **flags: Any) -> None:
+    """Run background jobs, without serving, until SIGTERM or Ctrl-C.
+
+    `serve` runs them by itself. With SQLite one process does everything, so that this is refused while a server runs
+    on the same data folder.
+    """
+    context.find_root().obj.update(flags)
+    settings = _checked_settings()
+    if not settings.job_workers:
+        raise click.ClickException("NARU_JOB_WORKERS is 0, so that no job would run: give --jobs")
+    logs.configure(settings)
+    import uvloop  # noqa: PLC0415
+
+    from naru.server import work  # noqa: PLC0415
+
+    try:
+        uvloop.run(work(settings))
     except NaruError as error:
         raise click.ClickException(error.message) from None
     except OSError as error:

@@ -33,7 +33,7 @@ def gc(now: bool) -> None:
     async def work(core: Core) -> None:
         await core.accounts.default_project()  # see fsck
         ahead = core.settings.collection_grace_seconds + 1 if now else 0
-        report = await core.collector.run(
+        report = await core.collector.run_by_hand(
             ahead_seconds=ahead,
             progress=lambda so_far: (
                 click.echo(f"\rlooked at {so_far.reviewed} links", err=True, nl=False) if sys.stderr.isatty() else None

@@ -62,3 +62,7 @@ class Action(StrEnum):
     WEBHOOK_REDELIVER = "webhook.redeliver"
     WEBHOOK_SUSPEND = "webhook.suspend"
     AUDIT_PRUNE = "audit.prune"
+    JOB_STOP = "execution.stop"
+    JOB_RETRY = "execution.retry"
+    COLLECTION_RUN = "collection.run"
+    COLLECTION_STOP = "collection.stop"

@@ -109,6 +109,25 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
+@dataclass(frozen=True, slots=True)
+class Collect(Job):
+    """Garbage is collected. ``quiet``: nobody asked for it, so that a run which frees nothing is not worth a row."""
+
+    kind: ClassVar[str] = "collection"
+    retry: ClassVar[Retry] = Retry(attempts=3, first_seconds=30)
+    priority: ClassVar[Priority] = Priority.BULK
+
+    quiet: bool = False
+
+    @property
+    def unique_key(self) -> str:
+        return "collection:quiet" if self.quiet else "collection"
+
+    @property
+    def lock_key(self) -> str:
+        return "collection"
+
+
 class JobFailed(Exception):
     """A handler gives up: no further attempt. The message is for whoever looks at the task."""
 
@@ -154,6 +173,10 @@ class Context(Protocol):
 
     def result(self, **detail: object) -> None:
         """Keep JSON values with the task: counts that its history shows."""
+        ...
+
+    def discard(self) -> None:
+        """When the task ends well, leave no trace of it nor of its execution: it found nothing to do."""
         ...
 
     async def write(self, function: Callable[[Any], T]) -> T:

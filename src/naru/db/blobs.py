@@ -253,3 +253,49 @@ def forget_doomed(tx: Connection, keys: Iterable[str]) -> None:
 
 
 _forget_doomed = delete(doomed_files).where(doomed_files.c.storage_key.in_(bindparam("keys", expanding=True)))
+
+
+#: How many blobs one look at what could be freed counts; beyond it the figure is a lower bound.
+RECLAIMABLE_LIMIT = 20_000
+
+_RECLAIMABLE = """
+    WITH candidates (blob_id) AS (
+        SELECT r.blob_id FROM link_reviews r WHERE r.due_at <= ? AND NOT EXISTS (SELECT 1 FROM artifact_blobs u
+            WHERE u.image_id = r.image_id AND u.blob_id = r.blob_id)
+        UNION SELECT blob_id FROM blob_reviews
+        LIMIT ?
+    )
+    SELECT count(*), coalesce(sum(b.size), 0) FROM candidates c JOIN blobs b ON b.id = c.blob_id
+    WHERE NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id AND (
+        NOT EXISTS (SELECT 1 FROM link_reviews r
+            WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id AND r.due_at <= ?)
+        OR EXISTS (SELECT 1 FROM artifact_blobs u WHERE u.image_id = l.image_id AND u.blob_id = l.blob_id)))
+"""
+_DUE = """
+    SELECT EXISTS (SELECT 1 FROM link_reviews WHERE due_at <= ?) OR EXISTS (SELECT 1 FROM blob_reviews)
+        OR EXISTS (SELECT 1 FROM doomed_files) OR EXISTS (SELECT 1 FROM uploads WHERE updated_at < ?)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimable:
+    """What a run of the collector would free now. ``exact`` False: there is more than was counted."""
+
+    blobs: int
+    bytes: int
+    uploads: int
+    exact: bool
+
+
+def reclaimable(tx: Connection, now: int, uploads_before: int) -> Reclaimable:
+    """What nothing uses and whose time has come; uploads that nobody has touched since ``uploads_before``."""
+    blobs_found, size = execute(tx, _RECLAIMABLE, (now, RECLAIMABLE_LIMIT, now)).fetchone()
+    asked = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE updated_at < ? LIMIT ?)"
+    expired = execute(tx, asked, (uploads_before, RECLAIMABLE_LIMIT)).fetchone()[0]
+    exact = blobs_found < RECLAIMABLE_LIMIT and expired < RECLAIMABLE_LIMIT
+    return Reclaimable(int(blobs_found), int(size), int(expired), exact)
+
+
+def collection_due(tx: Connection, now: int, uploads_before: int) -> bool:
+    """Whether a run of the collector has anything to look at."""
+    return bool(execute(tx, _DUE, (now, uploads_before)).fetchone()[0])

@@ -32,6 +32,7 @@ class Running:
         self.stop_requested = False
         self.lost = False
         self.finished = False
+        self._discarded = False
         self.began = self.last_beat = time.monotonic()
         self.runner: asyncio.Task[None] | None = None
         self._database = database
@@ -81,6 +82,9 @@ class Running:
     def result(self, **detail: object) -> None:
         self._detail.update(detail)
 
+    def discard(self) -> None:
+        self._discarded = True
+
     async def write(self, function: Callable[[Any], T]) -> T:
         def fenced(tx: Any) -> T:
             queue.require_held(tx, self.task)
@@ -116,6 +120,9 @@ class Running:
     def end(self, tx: Any, status: Status, error: str | None = None) -> None:
         """The task is over. ``LeaseLost``."""
         self.beat(tx)
+        if self._discarded and status is Status.SUCCESS:
+            queue.forget_task(tx, self.task, now=self._clock.now())
+            return
         queue.end(tx, self.task, status, now=self._clock.now(), error=error, detail=self._detail)
 
     def retry(self, tx: Any, run_at: int, error: str) -> None:
@@ -126,7 +133,7 @@ class Running:
     def hand_back(self, tx: Any) -> None:
         """The worker stops. ``LeaseLost``."""
         self.beat(tx)
-        queue.hand_back(tx, self.task)
+        queue.hand_back(tx, self.task, now=self._clock.now())
 
     def _flush(self, tx: Any) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]

@@ -82,6 +82,10 @@ class Worker:
                 asyncio.create_task(self._repeat(self.beat, self._lease / BEATS), name="naru-job-leases"),
             ]
 
+    def stop_soon(self) -> None:
+        """Take no more tasks; what runs should come to a safe point. ``aclose`` waits for it."""
+        self._stopping = True
+
     async def aclose(self, grace_seconds: float = 10.0) -> None:
         """Take no more tasks; give running ones the time to come to a safe point, then hand them back."""
         self._stopping = True

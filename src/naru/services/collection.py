@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from naru.core.errors import NaruError, Unavailable
+from naru.core.audit import Action
+from naru.core.errors import NaruError, NotFound, Unavailable
+from naru.core.jobs import Collect, Context, Status, Trigger
+from naru.core.permissions import AccountGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
+from naru.db import queue
+from naru.db.blobs import Reclaimable
 from naru.db.engine import Database
 from naru.db.fsck import known_keys
+from naru.db.queue import Execution
+from naru.services.accounts.shared import record_of_user
+
+__all__ = ["Collector", "Execution", "Reclaimable", "Report"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +55,12 @@ class Report:
     def something(self) -> bool:
         return bool(self.links or self.blobs or self.files or self.uploads)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.links} links, {self.blobs} blobs, {self.bytes} bytes, {self.files} files, "
+            f"{self.uploads} abandoned uploads"
+        )
+
 
 class Collector:
     def __init__(
@@ -64,14 +81,22 @@ class Collector:
         self._interval = interval_seconds
         self._task: asyncio.Task[None] | None = None
         self._running = asyncio.Lock()
+        self._figure: Reclaimable | None = None
 
-    async def run(self, *, ahead_seconds: int = 0, progress: Callable[[Report], None] | None = None) -> Report:
+    async def run(
+        self,
+        *,
+        ahead_seconds: int = 0,
+        progress: Callable[[Report], None] | None = None,
+        report: Report | None = None,
+    ) -> Report:
         """Collect everything that is due. ``ahead_seconds`` treats what falls due within them as due now.
 
         With ``ahead_seconds`` of the grace period nothing is spared, not even blobs of a push under way: only for a
-        server without clients.
+        server without clients. ``progress`` is called between steps, where raising stops the run; ``report`` is filled
+        meanwhile.
         """
-        report = Report()
+        report = report or Report()
         async with self._running:
             await self._sweep_uploads(report)
             while True:
@@ -170,20 +195,122 @@ class Collector:
         while True:
             await asyncio.sleep(self._interval)
             try:
-                report = await self.run()
-                if report.something:
-                    log.info(
-                        "collected %d links, %d blobs, %d bytes, %d files, %d abandoned uploads",
-                        report.links,
-                        report.blobs,
-                        report.bytes,
-                        report.files,
-                        report.uploads,
-                    )
+                await self.look()
             except NaruError as error:
-                log.warning("collection stopped early, goes on in %d s: %s", self._interval, error)
+                log.warning("collection waits, goes on in %d s: %s", self._interval, error)
             except Exception:
-                log.exception("collection failed, goes on in %d s", self._interval)
+                log.exception("collection could not be put on the queue, tried again in %d s", self._interval)
+
+    # As a job.
+
+    async def look(self) -> None:
+        """Have a worker collect if there is anything to look at."""
+        await self._refresh()
+        if await self._something_due():
+            now = self._clock.now()
+            what = queue.Begin(Collect.kind, Trigger.SCHEDULE)
+            await self._database.write(lambda tx: _put_off(tx, Collect(quiet=True), what, now))
+
+    async def handle(self, context: Context, job: Collect) -> None:
+        """The handler of ``Collect``."""
+        report = Report()
+
+        def between(so_far: Report) -> None:
+            context.progress(so_far.reviewed)
+            context.check()
+
+        try:
+            await self.run(progress=between, report=report)
+        finally:
+            context.result(**asdict(report))
+            context.log(str(report))
+        if job.quiet and not report.something:
+            context.discard()
+        elif report.something:
+            log.info("collected %s", report)
+        await self._refresh()
+
+    async def start_run(self, grant: AccountGrant) -> Execution:
+        """Collect now, for a service administrator: the run, which is the one that waits already if there is one."""
+        grant.require_service_admin()
+        now, actor = self._clock.now(), grant.actor
+        what = queue.Begin(Collect.kind, Trigger.MANUAL, actor=actor.name)
+
+        def begin(tx: Any) -> Execution | None:
+            execution_id = _put_off(tx, Collect(), what, now)
+            if execution_id is None:
+                return queue.waiting_execution(tx, Collect().unique_key)
+            record_of_user(tx, None, now, Action.COLLECTION_RUN, actor, f"collections/{execution_id}")
+            return queue.execution(tx, execution_id)
+
+        begun = await self._database.write(begin)
+        if begun is None:
+            raise Unavailable("another run began at this moment; try again")
+        return begun
+
+    async def runs(
+        self, grant: AccountGrant, status: str | None, offset: int, limit: int
+    ) -> tuple[list[Execution], int]:
+        """The history, newest first, and how many runs it has: those that freed something, or were asked for."""
+        grant.require_service_admin()
+        wanted = queue.Wanted(None, kind=Collect.kind, status=status)
+        return await self._database.read(lambda tx: queue.list_executions(tx, wanted, offset, limit))
+
+    async def a_run(self, grant: AccountGrant, execution_id: int) -> Execution:
+        """``NotFound``."""
+        grant.require_service_admin()
+        found = await self._database.read(lambda tx: queue.execution(tx, execution_id))
+        if found is None or found.kind != Collect.kind:
+            raise NotFound(f"there is no collection run {execution_id}, or its history is past its time")
+        return found
+
+    async def stop_run(self, grant: AccountGrant, execution_id: int) -> None:
+        """Come to an end between two steps; what was collected stays collected. ``NotFound``."""
+        await self.a_run(grant, execution_id)
+        now = self._clock.now()
+
+        def stop(tx: Any) -> None:
+            queue.request_stop(tx, execution_id, now=now)
+            record_of_user(tx, None, now, Action.COLLECTION_STOP, grant.actor, f"collections/{execution_id}")
+
+        await self._database.write(stop)
+
+    async def reclaimable(self, grant: AccountGrant) -> Reclaimable:
+        """What a run would free now."""
+        grant.require_service_admin()
+        return await self._refresh()
+
+    def last_figure(self) -> tuple[int, int] | None:
+        """Blobs and bytes that could be freed when somebody looked last; None: nobody did."""
+        return None if self._figure is None else (self._figure.blobs, self._figure.bytes)
+
+    async def run_by_hand(self, *, ahead_seconds: int, progress: Callable[[Report], None]) -> Report:
+        """Run here and now, for the operator at the command line, and leave it in the history."""
+        began, report, status = self._clock.now(), Report(), Status.ERROR
+        try:
+            await self.run(ahead_seconds=ahead_seconds, progress=progress, report=report)
+            status = Status.SUCCESS
+        finally:
+            what = queue.Begin(Collect.kind, Trigger.MANUAL, actor="operator")
+            detail, now = json.dumps(asdict(report)), self._clock.now()
+            await self._database.write(lambda tx: queue.record(tx, what, status, detail, started_at=began, now=now))
+        return report
+
+    async def _refresh(self) -> Reclaimable:
+        now = self._clock.now()
+        before = now - self._upload_expiry
+        self._figure = await self._database.read(lambda tx: blob_rows.reclaimable(tx, now, before))
+        return self._figure
+
+    async def _something_due(self) -> bool:
+        now = self._clock.now()
+        before = now - self._upload_expiry
+        if await self._database.read(lambda tx: blob_rows.collection_due(tx, now, before)):
+            return True
+        async for pending in self._area.pending():
+            if pending.modified < before:
+                return True
+        return False
 
     async def _sweep_after_crash(self, since: int, before: int) -> None:
         try:
@@ -193,3 +320,12 @@ class Collector:
             log.warning("files that a crash may have left could not be looked for: %s", error)
         except Exception:
             log.exception("files that a crash may have left could not be looked for")
+
+
+def _put_off(tx: Any, job: Collect, what: queue.Begin, now: int) -> int | None:
+    """A run for a worker: its execution's id. None when one waits already."""
+    execution_id = queue.begin(tx, what, now=now)
+    if execution_id is not None and queue.defer(tx, job, now=now, execution_id=execution_id) is None:
+        queue.forget(tx, execution_id)
+        return None
+    return execution_id

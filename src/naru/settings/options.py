@@ -172,6 +172,17 @@ class Settings(BaseSettings):
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )
+    job_workers: int = _option(
+        _LIMITS,
+        4,
+        "Background jobs (collection, cleanup, webhooks) that this process runs at once. 0: none, so that they wait "
+        "until another does.",
+        ge=0,
+        le=256,
+    )
+    job_history_days: int = _option(
+        _LIMITS, 90, "Days that the history of background jobs is kept; 0 keeps all for ever.", ge=0, le=36_500
+    )
 
     outbound_ports: Annotated[tuple[tuple[int, int], ...], NoDecode, BeforeValidator(values.ports)] = _option(
         _OUT,

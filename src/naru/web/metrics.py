@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,12 +15,15 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from naru.core.errors import NaruError
+from naru.core.jobs import Figures
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
 class _Series:
-    """The numbers of one kind of request. Plain numbers: counting happens at each request, reading once a scrape."""
+    """The numbers of one kind of request or job, plain: counting happens at each request, reading once a scrape."""
 
     __slots__ = ("buckets", "count", "seconds", "sent")
 
@@ -28,13 +33,29 @@ class _Series:
         self.sent = 0
         self.buckets = [0] * (len(_BUCKETS) + 1)
 
+    def sums(self) -> list[tuple[str, float]]:
+        """Each bucket's bound, and how many were at most that."""
+        return list(zip((*map(str, _BUCKETS), "+Inf"), accumulate(self.buckets), strict=True))
+
 
 class Metrics(Collector):
-    """``active`` and ``dropped`` tell, when asked, how many requests run and how many access log lines were dropped."""
+    """``active`` and ``dropped`` tell, when asked, how many requests run and how many access log lines were dropped;
+    ``jobs`` and ``reclaimable`` (blobs and bytes; None: nobody looked yet), how the queue and the store stand."""
 
-    def __init__(self, *, active: Callable[[], int], dropped: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        active: Callable[[], int],
+        dropped: Callable[[], int],
+        jobs: Callable[[], Awaitable[Figures]],
+        reclaimable: Callable[[], tuple[int, int] | None],
+    ) -> None:
         self._active = active
         self._dropped = dropped
+        self._jobs = jobs
+        self._reclaimable = reclaimable
+        self._figures = Figures({}, {})
+        self._job_series: dict[tuple[str, str], _Series] = {}
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -52,6 +73,15 @@ class Metrics(Collector):
         series.sent += sent
         series.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
+    def job_ended(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count an attempt of a background job. Both names come from closed sets."""
+        series = self._job_series.get((kind, outcome))
+        if series is None:
+            series = self._job_series[kind, outcome] = _Series()
+        series.count += 1
+        series.seconds += seconds
+        series.buckets[bisect_left(_BUCKETS, seconds)] += 1
+
     def collect(self) -> Iterable[Metric]:
         """What Prometheus asks for; see ``prometheus_client.registry.Collector``."""
         labels = ("kind", "method", "status")
@@ -63,12 +93,7 @@ class Metrics(Collector):
         sent = CounterMetricFamily("naru_http_sent_bytes", "Bytes of answers' bodies.", labels=labels)
         for (kind, method, status), series in list(self._series.items()):
             values = (kind, method, str(status))
-            total = 0
-            buckets: list[tuple[str, float]] = []
-            for bound, count in zip((*map(str, _BUCKETS), "+Inf"), series.buckets, strict=True):
-                total += count
-                buckets.append((bound, total))
-            seconds.add_metric(values, buckets, series.seconds)
+            seconds.add_metric(values, series.sums(), series.seconds)
             sent.add_metric(values, series.sent)
         yield seconds
         yield sent
@@ -77,5 +102,34 @@ class Metrics(Collector):
             "naru_access_log_dropped_lines", "Access log lines that were dropped.", self._dropped()
         )
 
-    def render(self) -> bytes:
+        yield from self._of_jobs()
+
+    def _of_jobs(self) -> Iterable[Metric]:
+        seconds = HistogramMetricFamily(
+            "naru_job_seconds",
+            "Time that an attempt of a background job took; outcome Error is for good, Retry will be tried again.",
+            labels=("kind", "outcome"),
+        )
+        for names, series in list(self._job_series.items()):
+            seconds.add_metric(names, series.sums(), series.seconds)
+        yield seconds
+        tasks = GaugeMetricFamily("naru_job_tasks", "Tasks that have not ended.", labels=("kind", "status"))
+        for names, count in self._figures.waiting.items():
+            tasks.add_metric(names, count)
+        yield tasks
+        oldest = GaugeMetricFamily(
+            "naru_job_oldest_seconds", "How long the oldest task that could run has waited.", labels=("kind",)
+        )
+        for kind, waited in self._figures.oldest_seconds.items():
+            oldest.add_metric((kind,), waited)
+        yield oldest
+        freeable = self._reclaimable()
+        if freeable is not None:
+            yield GaugeMetricFamily("naru_reclaimable_blobs", "Blobs that collection would free now.", freeable[0])
+            yield GaugeMetricFamily("naru_reclaimable_bytes", "Their bytes.", freeable[1])
+
+    async def render(self) -> bytes:
+        """The page. What the database does not tell now is shown as it was told last."""
+        with suppress(NaruError):
+            self._figures = await self._jobs()
         return generate_latest(self._registry)

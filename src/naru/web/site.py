@@ -98,7 +98,7 @@ class Site:
             raise Denied("metrics are for service administrators")
 
     async def send_metrics(self, request: Request) -> None:
-        body = self._metrics.render()
+        body = await self._metrics.render()
         headers: list[Header] = [
             (b"content-type", metrics_module.CONTENT_TYPE),
             (b"content-length", b"%d" % len(body)),

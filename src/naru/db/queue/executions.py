@@ -40,7 +40,7 @@ STOP_WAITING = """
 STOP_RUNNING = "UPDATE tasks SET stop_requested = ? WHERE execution_id = ? AND status = 'Running'"
 REOPEN = "UPDATE executions SET status = 'Running', ended_at = NULL, stop_requested = ? WHERE id = ?"
 RETRY_TASKS = """
-    UPDATE tasks SET status = 'Pending', attempts = 0, ended_at = NULL, stop_requested = ?, run_at = NULL WHERE id IN
+    UPDATE tasks SET status = 'Pending', attempts = 0, ended_at = NULL, stop_requested = ?, run_at = ? WHERE id IN
         (SELECT id FROM tasks WHERE execution_id = ? AND status IN ('Error', 'Stopped') LIMIT ?)
 """
 OLD_TASKS = """
@@ -124,9 +124,9 @@ def request_stop(tx: Connection, execution_id: int, *, now: int, limit: int = 10
     return ended == limit
 
 
-def retry(tx: Connection, execution_id: int, *, limit: int = 1000) -> int:
+def retry(tx: Connection, execution_id: int, *, now: int, limit: int = 1000) -> int:
     """Let up to ``limit`` of its failed and stopped tasks run again: how many. Call until it is fewer."""
-    count = execute(tx, RETRY_TASKS, (False, execution_id, limit)).rowcount
+    count = execute(tx, RETRY_TASKS, (False, now, execution_id, limit)).rowcount
     if count:
         execute(tx, REOPEN, (False, execution_id))
         tx.info[DEFERRED] = True

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from naru.core.jobs import Job, LeaseLost, Priority, Status
 from naru.db.engine import DEFERRED, execute
-from naru.db.queue.executions import close, task_started
+from naru.db.queue.executions import close, forget, task_started
 
 #: Bytes of a task's log; what comes after is left out, and a line says so.
 LOG_LIMIT = 256 * 1024
@@ -26,7 +26,7 @@ ADD = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING RETURNING id
 """
 WAKE = """
-    UPDATE tasks SET status = 'Pending', run_at = NULL WHERE id IN
+    UPDATE tasks SET status = 'Pending' WHERE id IN
         (SELECT id FROM tasks WHERE status = 'Scheduled' AND run_at <= ? ORDER BY run_at LIMIT ?)
 """
 CLAIM = """
@@ -63,9 +63,11 @@ DUE = """
 """
 TO_STOP = "SELECT id FROM tasks WHERE status = 'Running' AND stop_requested"
 WAITING = """
-    SELECT kind, status, count(*), min(created_at) FROM tasks
-    WHERE status IN ('Pending', 'Scheduled', 'Running') GROUP BY kind, status
+    SELECT kind, 'Pending', count(*) FROM tasks WHERE status = 'Pending' GROUP BY kind
+    UNION ALL SELECT kind, 'Scheduled', count(*) FROM tasks WHERE status = 'Scheduled' GROUP BY kind
+    UNION ALL SELECT kind, 'Running', count(*) FROM tasks WHERE status = 'Running' GROUP BY kind
 """
+OLDEST = "SELECT kind, min(coalesce(run_at, created_at)) FROM tasks WHERE status = 'Pending' GROUP BY kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +191,30 @@ def end(
         close(tx, int(row[0]), now)
 
 
+def forget_task(tx: Connection, task: Claimed, *, now: int) -> None:
+    """Remove the task, and its execution with it unless that has others. ``LeaseLost``."""
+    require_held(tx, task)
+    execute(tx, "DELETE FROM tasks WHERE id = ?", (task.id,))
+    if task.execution_id is None:
+        return
+    if execute(tx, "SELECT 1 FROM tasks WHERE execution_id = ? LIMIT 1", (task.execution_id,)).fetchone() is None:
+        forget(tx, task.execution_id)
+    else:
+        close(tx, task.execution_id, now)
+
+
 def retry_later(tx: Connection, task: Claimed, *, run_at: int, error: str) -> None:
     """The attempt failed; another one begins at ``run_at``. ``LeaseLost``."""
     _put_back(tx, task, Status.SCHEDULED, run_at, error, uncounted=0)
 
 
-def hand_back(tx: Connection, task: Claimed) -> None:
+def hand_back(tx: Connection, task: Claimed, *, now: int) -> None:
     """The worker stops; another one may begin at once, and the attempt does not count. ``LeaseLost``."""
-    _put_back(tx, task, Status.PENDING, None, None, uncounted=1)
+    _put_back(tx, task, Status.PENDING, now, None, uncounted=1)
     tx.info[DEFERRED] = True
 
 
-def _put_back(
-    tx: Connection, task: Claimed, status: Status, run_at: int | None, error: str | None, *, uncounted: int
-) -> None:
+def _put_back(tx: Connection, task: Claimed, status: Status, run_at: int, error: str | None, *, uncounted: int) -> None:
     parameters = (status.value, run_at, error, uncounted, task.id, task.claim)
     if execute(tx, PUT_BACK, parameters).fetchone() is None:
         raise LeaseLost(f"task {task.id} is no longer this worker's")
@@ -240,7 +252,7 @@ def take_over(tx: Connection, lease: Lease, *, now: int) -> bool:
     if task.last_attempt:
         end(tx, task, Status.ERROR, now=now, error=error)
     else:
-        _put_back(tx, task, Status.PENDING, None, error, uncounted=0)
+        _put_back(tx, task, Status.PENDING, now, error, uncounted=0)
         tx.info[DEFERRED] = True
     return True
 
@@ -260,6 +272,11 @@ def add_log(tx: Connection, task_id: int, lines: str) -> None:
     execute(tx, GROW_LOG, (size + len(kept), task_id))
 
 
-def waiting(tx: Connection) -> list[tuple[str, str, int, int]]:
-    """Kind, status, number, and creation time of the oldest, of all tasks that have not ended."""
-    return [(kind, status, int(count), int(oldest)) for kind, status, count, oldest in execute(tx, WAITING).fetchall()]
+def waiting(tx: Connection) -> list[tuple[str, str, int]]:
+    """Kind, status and number of all tasks that have not ended."""
+    return [(kind, status, int(count)) for kind, status, count in execute(tx, WAITING).fetchall()]
+
+
+def oldest_pending(tx: Connection) -> list[tuple[str, int]]:
+    """For each kind, since when the oldest task could run."""
+    return [(kind, int(since)) for kind, since in execute(tx, OLDEST).fetchall()]

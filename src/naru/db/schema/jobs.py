@@ -81,7 +81,7 @@ tasks = Table(
     Column("unique_key", Text),
     Column("hold_unique", Boolean, nullable=False),  # whether the key is kept while the task runs
     Column("lock_key", Text),
-    Column("run_at", Time),  # of a Scheduled task
+    Column("run_at", Time),  # a Scheduled task is tried then; a Pending one could run since then; null: at once
     Column("attempts", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("claim", Text),

@@ -8,7 +8,9 @@ from naru.services.accounts import Keys, Members, Projects, Users
 from naru.services.api_tokens import ApiTokens
 from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
+from naru.services.collection import Collector
 from naru.services.images import Images
+from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
 from naru.services.protection import Protection
 from naru.services.registries import Registries
@@ -39,3 +41,5 @@ class ApiServices:
     usage: Usage
     webhooks: Webhooks
     audit: AuditLog
+    jobs: Jobs
+    collector: Collector
