@@ -272,16 +272,16 @@ class Deliveries:
         """Remove deliveries that ended, and what has waited, for longer than they are kept."""
         now = self._clock.now()
         while True:
-            gone = await self._database.write(lambda tx: history.prune(tx, now - self._history, STEP))
-            if gone < STEP:
-                break
-            await asyncio.sleep(0.01)  # pushes have their turn
-        while True:
             gone = await self._database.write(lambda tx: history.give_up_waiting(tx, now - PENDING_DAYS * DAY, STEP))
             if not gone:
                 break
             log.warning("webhooks: %d deliveries that waited for too long were removed", gone)
             await asyncio.sleep(0.01)
+        while True:
+            gone = await self._database.write(lambda tx: history.prune(tx, now - self._history, STEP))
+            if gone < STEP:
+                break
+            await asyncio.sleep(0.01)  # pushes have their turn
 
 
 def one_line(address: str) -> str:

@@ -1,0 +1,476 @@
+"""From a push, pull or deletion to the receiver: what arrives, in which order, again and again until it does."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from naru.core.permissions import Role
+from naru.services.webhooks import deliveries as module
+from tests import make
+from tests.api.client import api, audit_rows
+from tests.conftest import Naru
+from tests.webhooks.receiver import OPEN, POLICIES, deliveries, hook, policy, raw, receiving, shown
+
+pytestmark = pytest.mark.options(**OPEN)
+
+HOUR = 3600
+
+
+async def settle(naru: Naru) -> None:
+    await naru.application.deliveries.settle()
+
+
+def outbox(naru: Naru) -> int:
+    with sqlite3.connect(naru.core.settings.database_file) as connection:
+        return int(connection.execute("SELECT count(*) FROM webhook_events").fetchone()[0])
+
+
+async def test_a_push_a_pull_and_a_deletion(naru: Naru) -> None:
+    async with receiving() as receiver:
+        await hook(naru, receiver.url)
+        image = await make.image(naru.admin, "team/web/app", "1.0")
+        await naru.admin.get("/v2/team/web/app/manifests/1.0")
+        await naru.admin.get(f"/v2/team/web/app/manifests/{image.digest}")
+        await naru.admin.head("/v2/team/web/app/manifests/1.0")  # no pull
+        await naru.admin.delete(f"/v2/team/web/app/manifests/{image.digest}")
+        await settle(naru)
+        assert [one.headers["x-naru-event"] for one in receiver.got] == [
+            "PUSH_ARTIFACT",
+            "PULL_ARTIFACT",
+            "PULL_ARTIFACT",
+            "DELETE_ARTIFACT",
+        ]
+        push, by_tag, by_digest, delete = (one.json() for one in receiver.got)
+        assert push["type"] == "PUSH_ARTIFACT"
+        assert push["operator"] == "admin"
+        assert push["occur_at"] == naru.clock.now() // 1_000_000
+        assert push["event_data"] == {
+            "resources": [{"digest": image.digest, "tag": "1.0", "resource_url": "registry.test/team/web/app:1.0"}],
+            "repository": {
+                "date_created": naru.clock.now() // 1_000_000,
+                "name": "web/app",
+                "namespace": "team",
+                "repo_full_name": "team/web/app",
+                "repo_type": "private",
+            },
+        }
+        assert by_tag["event_data"] == delete["event_data"] == push["event_data"]
+        assert by_digest["event_data"]["resources"][0]["tag"] == image.digest
+        assert len({one.id for one in receiver.got}) == 4
+        assert {one.headers["content-type"] for one in receiver.got} == {"application/json"}
+
+
+async def test_only_what_somebody_wants_is_written(naru: Naru) -> None:
+    async with receiving() as receiver:
+        await make.image(naru.admin, "team/app", "before")
+        admin, number = await hook(naru, receiver.url, events=["DELETE_ARTIFACT"])
+        image = await make.image(naru.admin, "team/app", "1")
+        await naru.admin.get("/v2/team/app/manifests/1")
+        assert outbox(naru) == 0
+        await admin.call("PUT", f"{POLICIES}/{number}", policy(receiver.url, events=["PULL_ARTIFACT"]))
+        await naru.admin.get("/v2/team/app/manifests/1")  # at once: what is known of registries is asked anew
+        await naru.admin.delete(f"/v2/team/app/manifests/{image.digest}")
+        assert outbox(naru) == 1
+        await admin.call("PUT", f"{POLICIES}/{number}", policy(receiver.url) | {"enabled": False})
+        await make.image(naru.admin, "team/app", "2", seed="2")
+        await naru.registry("other")
+        await make.image(naru.admin, "other/app", "2", seed="2")
+        assert outbox(naru) == 1
+        await admin.call("DELETE", f"{POLICIES}/{number}")
+        await make.image(naru.admin, "team/app", "3", seed="3")
+        assert outbox(naru) == 1
+
+
+async def test_a_push_that_is_refused_tells_nothing(naru: Naru) -> None:
+    async with receiving() as receiver:
+        await hook(naru, receiver.url)
+        body = make.manifest_of(b"{}", [b"nothing"])
+        answer = await naru.admin.put("/v2/team/app/manifests/1", body, {"content-type": make.OCI_MANIFEST})
+        assert answer.status == 404
+        assert (await naru.admin.get("/v2/team/app/manifests/1")).status == 404
+        assert outbox(naru) == 0
+
+
+async def test_a_deletion_is_of_the_root_alone(naru: Naru) -> None:
+    async with receiving() as receiver:
+        await hook(naru, receiver.url, events=["DELETE_ARTIFACT"])
+        one = await make.image(naru.admin, "team/app", "one")
+        two = await make.image(naru.admin, "team/app", "two", seed="2")
+        await naru.admin.delete("/v2/team/app/manifests/two")  # the tag alone: the artifact stays
+        index = make.index_of([one.manifest, two.manifest])
+        digest = await make.manifest(naru.admin, "team/app", "all", index, make.OCI_INDEX)
+        await naru.admin.delete("/v2/team/app/manifests/one")
+        assert outbox(naru) == 0
+        await naru.admin.delete(f"/v2/team/app/manifests/{digest}")  # and both children
+        await settle(naru)
+        (event,) = receiver.got
+        assert [one["digest"] for one in event.json()["event_data"]["resources"]] == [digest]
+        assert event.tag == "all"
+
+
+async def test_an_image_that_goes_tells_of_each_artifact_that_lists_show(naru: Naru) -> None:
+    async with receiving() as receiver:
+        admin, _number = await hook(naru, receiver.url, events=["DELETE_ARTIFACT"])
+        child = await make.image(naru.admin, "team/app", "child")
+        await naru.admin.delete("/v2/team/app/manifests/child")
+        index = make.index_of([child.manifest])
+        await make.manifest(naru.admin, "team/app", "all", index, make.OCI_INDEX)
+        await make.image(naru.admin, "team/app", "two", seed="2")
+        await make.manifest(naru.admin, "team/app", "more", index, make.OCI_INDEX)
+        await admin.call("DELETE", "/registries/team/images/app")
+        await settle(naru)
+        told = [[one["tag"] for one in event.json()["event_data"]["resources"]] for event in receiver.got]
+        assert told == [["all", "more"], ["two"]]
+
+
+async def test_a_tag_and_an_image_that_the_filters_take(naru: Naru) -> None:
+    async with receiving() as receiver:
+        filters = {"scope": {"include": True, "pattern": "web/**"}, "tag": {"include": False, "pattern": "tmp-*"}}
+        await hook(naru, receiver.url, events=["PUSH_ARTIFACT"], **filters)
+        for name, tag in (("web/app", "1"), ("web/app", "tmp-1"), ("api", "1"), ("web/api", "2")):
+            await make.image(naru.admin, f"team/{name}", tag, seed=name + tag)
+        await settle(naru)
+        assert [(one.json()["event_data"]["repository"]["name"], one.tag) for one in receiver.got] == [
+            ("web/app", "1"),
+            ("web/api", "2"),
+        ]
+
+
+async def test_formats_headers_and_a_signature_that_can_be_verified(naru: Naru) -> None:
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    async with receiving() as plain, receiving() as cloud, receiving() as slack:
+        admin, _number = await hook(naru, plain.url, target={"auth_header": "Bearer topsecret", "secret": secret})
+        await hook(naru, cloud.url, target={"payload_format": "CloudEvents"})
+        await hook(naru, slack.url, target={"type": "slack"})
+        await make.image(naru.admin, "team/app", "1")
+        await settle(naru)
+        (got,) = plain.got
+        assert got.headers["authorization"] == "Bearer topsecret"
+        signed = f"{got.id}.{got.headers['webhook-timestamp']}.".encode() + got.body
+        expected = base64.b64encode(hmac.new(b"k" * 32, signed, hashlib.sha256).digest()).decode()
+        assert got.headers["webhook-signature"] == f"v1,{expected}"
+        assert got.headers["user-agent"].startswith("naru/")
+        assert got.headers["host"] == f"127.0.0.1:{plain.port}"
+        (event,) = cloud.got
+        assert event.headers["content-type"].startswith("application/cloudevents+json")
+        assert event.json()["id"] == event.id == got.id  # one event, one id
+        assert event.json()["data"] == got.json()["event_data"]
+        assert "webhook-signature" not in event.headers
+        assert "PUSH_ARTIFACT team/app:1" in slack.got[0].json()["text"]
+        assert (await admin.call("GET", POLICIES))["policies"][0]["targets"][0]["secret"] == "*****"
+
+
+# Failing receivers
+
+
+async def test_a_failing_receiver_gets_everything_later_in_order_with_the_same_ids(naru: Naru) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [500, raw(302, b"", f"Location: {receiver.url}"), 404]
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        for tag in "abc":
+            await make.image(naru.admin, "team/app", tag, seed=tag)
+        await settle(naru)
+        assert receiver.tags == ["a"]  # b and c wait behind it
+        (target,) = (await shown(admin, number))["targets"]
+        assert (target["status"], target["waiting"], target["failures"]) == ("failing", 3, 1)
+        assert "answered with status 500" in target["notice"]
+        await settle(naru)
+        assert receiver.tags == ["a"]  # not before its time
+        for seconds in (12, 35, 100):
+            naru.clock.advance(seconds)
+            await settle(naru)
+        assert receiver.tags == ["a", "a", "a", "a", "b", "c"]
+        assert len({one.id for one in receiver.got[:4]}) == 1
+        assert len({one.headers["x-naru-delivery"] for one in receiver.got[:4]}) == 1
+        assert len({one.body for one in receiver.got[:4]}) == 1
+        assert len({one.headers["webhook-timestamp"] for one in receiver.got[:4]}) == 4
+        (target,) = (await shown(admin, number))["targets"]
+        assert (target["status"], target["waiting"], target["failures"], target["notice"]) == ("active", 0, 0, "")
+        found = await deliveries(admin, number)
+        assert [(one["tags"], one["status"], one["attempts"]) for one in found] == [
+            (["c"], "Success", 1),
+            (["b"], "Success", 1),
+            (["a"], "Success", 4),
+        ]
+
+
+async def test_a_receiver_that_fails_for_too_long_is_switched_off_and_nothing_is_forgotten(
+    naru: Naru, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving() as receiver:
+        receiver.always = 503
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "a")
+        for _ in range(40):
+            await settle(naru)
+            naru.clock.advance(2 * HOUR)
+        tries = len(receiver.got)
+        assert 5 < tries < 20  # over a day
+        found = await shown(admin, number)
+        assert found["enabled"] is False
+        (target,) = found["targets"]
+        assert (target["status"], target["waiting"]) == ("suspended", 1)
+        assert "answered with status 503" in target["notice"]
+        (noted,) = await audit_rows(naru, "webhook.suspend")
+        assert (noted["actor"], noted["resource"]) == ("naru", "team/webhooks/webhook-1")
+        assert "switched off" in caplog.text
+        assert "/hook" not in caplog.text  # paths of receivers may be secrets
+        await make.image(naru.admin, "team/app", "b", seed="b")  # still told of
+        await settle(naru)
+        assert len(receiver.got) == tries
+        assert [one["tags"] for one in await deliveries(admin, number, "?status=Pending")] == [["b"], ["a"]]
+        # Switched on again: it goes on where it was.
+        receiver.always = 200
+        await admin.call("PUT", f"{POLICIES}/{number}", policy(receiver.url, events=["PUSH_ARTIFACT"]))
+        await settle(naru)
+        assert receiver.tags[tries:] == ["a", "b"]
+        assert (await shown(admin, number))["enabled"] is True
+
+
+async def test_an_event_that_its_receiver_refuses_does_not_hold_up_the_others(naru: Naru) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [400, 422, 400]
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        for tag in "ab":
+            await make.image(naru.admin, "team/app", tag, seed=tag)
+        for _ in range(5):
+            await settle(naru)
+            naru.clock.advance(120)
+        assert receiver.tags == ["a", "a", "a", "b"]
+        found = await deliveries(admin, number)
+        assert [(one["status"], one["http_status"]) for one in found] == [("Success", 200), ("Error", 400)]
+        assert [one["tags"] for one in await deliveries(admin, number, "?status=Error")] == [["a"]]
+
+
+async def test_a_receiver_may_ask_for_more_time(naru: Naru) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [raw(429, b"", "Retry-After: 600")]
+        await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "a")
+        for seconds, expected in ((0, 1), (300, 1), (400, 2)):
+            naru.clock.advance(seconds)
+            await settle(naru)
+            assert len(receiver.got) == expected
+
+
+async def _stall(_writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def _gigabyte(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        await writer.drain()
+
+
+async def _garbage(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH\r\n")
+
+
+@pytest.mark.options(**OPEN, webhook_timeout_seconds=1)
+@pytest.mark.parametrize(
+    ("answer", "arrives"), [(_stall, False), (_garbage, False), (_gigabyte, True)], ids=["stall", "garbage", "gigabyte"]
+)
+async def test_receivers_that_lie_or_stall_delay_nobody(
+    naru: Naru, answer: Callable[[asyncio.StreamWriter], Awaitable[None]], arrives: bool
+) -> None:
+    async with receiving() as bad, receiving() as good:
+        bad.always = answer
+        admin, number = await hook(naru, bad.url, events=["PUSH_ARTIFACT"])
+        await hook(naru, good.url, events=["PUSH_ARTIFACT"])
+        began = asyncio.get_running_loop().time()
+        for tag in "abc":
+            await make.image(naru.admin, "team/app", tag, seed=tag)
+        await naru.application.deliveries.round()
+        while len(good.got) < 3:
+            await asyncio.sleep(0.01)
+            assert asyncio.get_running_loop().time() - began < 5
+        assert good.tags == ["a", "b", "c"]
+        await settle(naru)
+        (target,) = (await shown(admin, number))["targets"]
+        assert target["status"] == ("active" if arrives else "failing")
+        found = await deliveries(admin, number)
+        one = (await admin.call("GET", f"{POLICIES}/{number}/deliveries/{found[-1]['id']}"))["delivery"]
+        (tried,) = one["tries"]
+        if arrives:
+            assert tried["response_body"] == "x" * 4096 + " [cut]"
+        else:
+            assert (tried["http_status"], tried["response_body"]) == (None, None)
+            assert tried["error"]
+
+
+async def test_an_address_inside_is_refused_at_the_door_and_at_each_try(naru: Naru) -> None:
+    """A name whose answer changed, or an operator's network that is none any more."""
+    async with receiving() as receiver:
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        naru.application.outbound._networks = ()
+        await make.image(naru.admin, "team/app", "a")
+        await settle(naru)
+        assert receiver.got == []
+        (target,) = (await shown(admin, number))["targets"]
+        assert "may not be called" in target["notice"]
+        assert await admin.refused("PUT", f"{POLICIES}/{number}", policy(receiver.url)) == 10001
+
+
+async def test_a_redirect_to_the_inside_is_not_followed(naru: Naru) -> None:
+    async with receiving() as inner, receiving() as receiver:
+        receiver.answers = [raw(307, b"", f"Location: {inner.url}")]
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "a")
+        await settle(naru)
+        assert (len(receiver.got), len(inner.got)) == (1, 0)
+        assert (await shown(admin, number))["targets"][0]["status"] == "failing"
+
+
+# Secrets
+
+
+async def test_secrets_rest_encrypted_and_come_back_nowhere(naru: Naru, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    header, secret = "Bearer my-very-secret-token", "a-signing-secret-of-ours"
+
+    async def echo(writer: asyncio.StreamWriter) -> None:
+        said = json.dumps({"you sent": receiver.got[-1].headers, "and": secret}).encode()
+        writer.write(raw(500, said, f"X-Echo: {header}"))
+
+    async with receiving() as receiver:
+        receiver.always = echo
+        admin, number = await hook(naru, receiver.url, target={"auth_header": header, "secret": secret})
+        await make.image(naru.admin, "team/app", "a")
+        await settle(naru)
+        await admin.call("POST", f"{POLICIES}/{number}/test")
+        assert receiver.got[0].headers["authorization"] == header
+        found = await deliveries(admin, number)
+        everything = caplog.text
+        for path in (
+            "",
+            f"/{number}",
+            f"/{number}/deliveries",
+            *(f"/{number}/deliveries/{one['id']}" for one in found),
+        ):
+            everything += json.dumps(await admin.call("GET", POLICIES + path))
+        everything += json.dumps((await admin.call("GET", "/audit-logs?page_size=100"))["audit_logs"])
+        assert "*****" in everything
+        detail = (await admin.call("GET", f"{POLICIES}/{number}/deliveries/{found[-1]['id']}"))["delivery"]
+        assert detail["request"]["headers"]["Authorization"] == "*****"
+        assert "*****" in detail["tries"][0]["response_headers"]
+        with sqlite3.connect(naru.core.settings.database_file) as connection:
+            everything += "\n".join(connection.iterdump())
+        for hidden in ("my-very-secret-token", secret):
+            assert hidden not in everything
+
+
+# What is kept
+
+
+@pytest.mark.options(**OPEN, webhook_history_days=2)
+async def test_what_ended_is_removed_in_time_and_what_waits_later(naru: Naru) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [200, 500]
+        receiver.always = 500
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        for tag in "abc":
+            await make.image(naru.admin, "team/app", tag, seed=tag)
+        await settle(naru)
+        assert len(await deliveries(admin, number)) == 3
+        naru.clock.advance(2 * 24 * HOUR + 60)
+        await naru.application.deliveries.prune()
+        assert [one["tags"] for one in await deliveries(admin, number)] == [["c"], ["b"]]
+        assert outbox(naru) == 2
+        naru.clock.advance(29 * 24 * HOUR)
+        await naru.application.deliveries.prune()
+        assert await deliveries(admin, number) == []
+        assert outbox(naru) == 0
+        (target,) = (await shown(admin, number))["targets"]
+        assert (target["waiting"], target["dropped"]) == (0, 2)
+
+
+async def test_what_may_wait_is_bounded(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("naru.db.webhooks.history.MAX_WAITING", 2)
+    async with receiving() as receiver:
+        receiver.always = 500
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        for tag in "abcde":
+            await make.image(naru.admin, "team/app", tag, seed=tag)
+        await settle(naru)
+        await naru.application.deliveries.prune()
+        assert [one["tags"] for one in await deliveries(admin, number)] == [["e"], ["d"]]
+        (target,) = (await shown(admin, number))["targets"]
+        assert (target["waiting"], target["dropped"]) == (2, 3)
+
+
+async def test_a_lease_that_went_to_another_leaves_no_mark(naru: Naru) -> None:
+    """Whoever comes back from a long pause after its lease was given away writes nothing over."""
+    async with receiving() as receiver:
+        admin, number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        target = (await shown(admin, number))["targets"][0]["id"]
+
+        async def steal(writer: asyncio.StreamWriter) -> None:
+            until = naru.clock.now() + module.LEASE
+            await naru.core.database.write(
+                lambda tx: tx.exec_driver_sql(
+                    f"UPDATE webhook_targets SET lease = 1, lease_until = {until} WHERE id = {target}"
+                )
+            )
+            writer.write(raw(200))
+
+        receiver.answers = [steal]
+        await make.image(naru.admin, "team/app", "a")
+        await settle(naru)
+        assert [one["status"] for one in await deliveries(admin, number)] == ["Pending"]
+        naru.clock.advance(200)  # the thief's lease ends
+        await settle(naru)
+        assert [one["status"] for one in await deliveries(admin, number)] == ["Success"]
+        assert receiver.tags == ["a", "a"]
+        assert receiver.got[0].id == receiver.got[1].id
+
+
+async def test_many_stalled_receivers_leave_room_for_those_that_work(
+    naru: Naru, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PLACES", 8)
+    async with receiving() as bad, receiving() as good:
+        bad.always = 500
+        await hook(naru, *(f"{bad.url}/{n}" for n in range(10)), events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "a")
+        await settle(naru)
+        bad.always = _stall
+        naru.clock.advance(60)
+        await hook(naru, good.url, events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "b", seed="b")
+        await naru.application.deliveries.round()
+        for _ in range(300):
+            await asyncio.sleep(0.01)
+            if good.got:
+                break
+        assert good.tags == ["b"]
+        assert len(naru.application.deliveries._failing) == 4
+
+
+async def test_who_may(naru: Naru) -> None:
+    async with receiving() as receiver:
+        admin, number = await hook(naru, receiver.url)
+        await admin.call("POST", f"{POLICIES}/{number}/test")
+        (made,) = await deliveries(admin, number)
+        for role in (Role.SERVICE_VIEWER, Role.IMAGE_UPLOADER):
+            other = await api(naru, await naru.client(role.value, role))
+            for path in ("", f"/{number}", f"/{number}/deliveries", f"/{number}/deliveries/{made['id']}"):
+                await other.call("GET", POLICIES + path)
+            for method, path, body in (
+                ("POST", "", policy(receiver.url)),
+                ("PUT", f"/{number}", policy(receiver.url)),
+                ("DELETE", f"/{number}", None),
+                ("POST", f"/{number}/test", None),
+                ("POST", f"/{number}/deliveries/{made['id']}/redeliver", None),
+            ):
+                assert await other.refused(method, POLICIES + path, body) == 10003, (role, method, path)
