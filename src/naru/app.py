@@ -16,6 +16,7 @@ from naru.core.errors import NaruError
 from naru.core.jobs import Collect
 from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.core.trash import TrashRule
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
 from naru.db.pull import PullQueries
@@ -44,6 +45,7 @@ from naru.services.secrets import Verifier, derive, installation_key
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
 from naru.services.tokens import Tokens
+from naru.services.trash import Trash
 from naru.services.uploads import Uploads
 from naru.services.usage import Usage
 from naru.services.vault import Vault
@@ -81,6 +83,8 @@ class Core:
     keys: Keys
     registries: Registries
     usage: Usage
+    push_limits: PushLimits
+    trash: Trash
     collector: Collector
     fsck: Fsck
 
@@ -130,6 +134,8 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
     area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
     database = Database(settings.database_file)
     verifier = Verifier()
+    push_limits = PushLimits(images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags)
+    trash = Trash(database=database, clock=clock, limits=push_limits)
     limits = Limits(settings.limit_registries, settings.limit_images, settings.limit_artifacts, settings.limit_tags)
     return Core(
         settings=settings,
@@ -145,6 +151,8 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
         keys=Keys(database=database, clock=clock),
         registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
         usage=Usage(database=database, clock=clock),
+        push_limits=push_limits,
+        trash=trash,
         collector=Collector(
             database=database,
             blobs=blobs,
@@ -152,6 +160,7 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
             clock=clock,
             upload_expiry_seconds=settings.upload_expiry_seconds,
             interval_seconds=settings.collection_interval_seconds,
+            trash=trash,
         ),
         fsck=Fsck(database=database, blobs=blobs, clock=clock, grace_seconds=settings.collection_grace_seconds),
     )
@@ -169,6 +178,7 @@ class Application:
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
+        rule = TrashRule(settings.trash_days, docker=settings.trash_docker_deletes)
         self._addresses = addresses = Addresses(
             external_url=settings.external_url,
             private_external_url=settings.private_external_url,
@@ -210,12 +220,11 @@ class Application:
                 database=database,
                 pull=self._pull,
                 activity=self._activity,
-                limits=PushLimits(
-                    images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags
-                ),
+                limits=core.push_limits,
                 clock=clock,
                 grace_seconds=grace,
                 allow_sparse=settings.allow_sparse_manifests,
+                rule=rule,
             ),
             catalog=Catalog(pull=self._pull),
             store=core.blobs,
@@ -268,12 +277,13 @@ class Application:
             members=core.members,
             keys=core.keys,
             registries=core.registries,
-            images=Images(database=database, clock=clock),
+            images=Images(database=database, clock=clock, rule=rule, settle=core.trash.settle),
             artifacts=Artifacts(database=database, blobs=core.blobs),
             tags=Tags(database=database),
             manifests=services.manifests,
             protection=Protection(database=database, clock=clock),
             usage=core.usage,
+            trash=core.trash,
             webhooks=webhooks,
             audit=self.audit,
             jobs=self.jobs,

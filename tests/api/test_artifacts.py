@@ -116,7 +116,7 @@ async def test_an_index_shows_its_platforms(naru: Naru) -> None:
     [row] = await audited(admin, "artifact.delete")
     detail = row["detail"] if isinstance(row["detail"], dict) else json.loads(row["detail"])
     assert row["resource"] == f"team/app@{digest}"
-    assert detail == {"digest": digest, "tags": ["multi"], "along": [one.digest]}
+    assert detail == {"digest": digest, "tags": ["multi"], "along": [one.digest], "trash": 1}
     await assert_clean(naru)
 
 

@@ -122,7 +122,7 @@ async def test_deleting_an_image(naru: Naru) -> None:
     [row] = (await admin.call("GET", "/audit-logs?action=image.delete"))["audit_logs"]
     assert (row["resource"], row["actor"]) == ("team/app", "admin")
     detail = row["detail"] if isinstance(row["detail"], dict) else json.loads(row["detail"])
-    assert detail == {"artifacts": 3, "tags": 3, "bytes": freed}
+    assert detail == {"artifacts": 3, "tags": 3, "bytes": freed, "trash": 1}
     await make.image(naru.admin, "team/app", "1", seed="again")
     assert (await admin.call("GET", "/registries/team/images/app"))["image"]["artifact_count"] == 1
     await assert_clean(naru)

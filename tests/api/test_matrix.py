@@ -43,6 +43,7 @@ NEEDS: tuple[tuple[str, str, str], ...] = (
     (r"PUT", r"{project}/project/limits", INSTALLATION),  # else a project could raise its own
     (r"\w+", r"{project}/(members|project)(/.*)?", PEOPLE),
     (r"PUT", r"{project}/registries/[^/]+/quota", PEOPLE),
+    (r"DELETE", r"{project}/trash(/.*)?", PEOPLE),  # else whoever deletes could take away what undoes it
     (r"GET", r"{project}/audit-logs(/.*)?", AUDIT),
     (r"GET", r"{project}/.*", VIEW),
     (r"POST|PUT|DELETE", r"{project}/.*", CHANGE),
@@ -62,8 +63,15 @@ ALLOWED = 0
 NO_PROJECT = "there is no project with this appkey in which you have a role"
 
 #: What paths name. Reads name what is there, so that they reach it; changes what is not, so that all cells are alike.
-THERE = {"registryNameOrId": "team", "registryName": "team", "imageName": "app", "reference": "1.0", "userId": "1"}
-ABSENT = {"userId": "999999", "projectId": "999999", "registryId": "999999"}
+THERE = {
+    "registryNameOrId": "team",
+    "registryName": "team",
+    "imageName": "app",
+    "reference": "1.0",
+    "userId": "1",
+    "trashId": "1",
+}
+ABSENT = {"trashId": "999999", "userId": "999999", "projectId": "999999", "registryId": "999999"}
 
 
 @dataclass(frozen=True)

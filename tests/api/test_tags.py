@@ -105,7 +105,7 @@ async def test_every_change_is_in_the_audit_log(naru: Naru) -> None:
         ("team/app:x", {"digest": two.digest, "before": one.digest}),
         ("team/app:x", {"digest": one.digest}),
     ]
-    assert await rows("tag.delete") == [("team/app:x", {"digest": two.digest})]
+    assert await rows("tag.delete") == [("team/app:x", {"digest": two.digest, "trash": 1})]
 
 
 async def test_history_of_all_tags(naru: Naru) -> None:

@@ -31,6 +31,8 @@ class Action(StrEnum):
     ARTIFACT_DELETE = "artifact.delete"
     TAG_CREATE = "tag.create"
     TAG_DELETE = "tag.delete"
+    TRASH_RESTORE = "trash.restore"
+    TRASH_PURGE = "trash.purge"
     BLOB_DELETE = "blob.delete"
     IMMUTABLE_TAG_RULE_CREATE = "immutable_tag_rule.create"
     IMMUTABLE_TAG_RULE_UPDATE = "immutable_tag_rule.update"

@@ -138,12 +138,6 @@ def review_blobs_of_registry(tx: Connection, registry_id: int) -> None:
     tx.execute(upsert(blob_reviews).from_select(["blob_id"], held.where(true())).on_conflict_do_nothing())
 
 
-def review_blobs_of_image(tx: Connection, image_id: int) -> None:
-    """The image is about to go: let the collector look at every blob that it holds."""
-    held = select(blob_links.c.blob_id).where(blob_links.c.image_id == image_id)
-    tx.execute(upsert(blob_reviews).from_select(["blob_id"], held).on_conflict_do_nothing())
-
-
 def blob_id(tx: Connection, digest: str) -> int | None:
     """Of the blob, wherever it is linked."""
     found = execute(tx, FIND_BLOB, (digest,)).fetchone()

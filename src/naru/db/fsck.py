@@ -23,6 +23,7 @@ from naru.db.schema import (
     manifests,
     registries,
     tags,
+    trash,
 )
 
 
@@ -203,15 +204,20 @@ def wrong_counts(tx: Connection) -> list[tuple[int, str, int, int]]:
     artifact_count = select(func.count()).where(artifacts.c.image_id == images.c.id).scalar_subquery()
     tag_count = select(func.count()).where(tags.c.image_id == images.c.id).scalar_subquery()
     asked = select(images.c.id, images.c.name, artifact_count, tag_count).where(
-        or_(images.c.artifact_count != artifact_count, images.c.tag_count != tag_count)
+        images.c.id.not_in(select(trash.c.image_id).where(trash.c.image_id.is_not(None))),  # they keep 0
+        or_(images.c.artifact_count != artifact_count, images.c.tag_count != tag_count),
     )
     return [(row[0], row[1], int(row[2]), int(row[3])) for row in tx.execute(asked)]
 
 
+_HIDDEN = "SELECT image_id FROM trash WHERE image_id IS NOT NULL"
+#: Of an alias and the column of its artifact: whether the registry's usage counts it, which is not so in the trash.
+_COUNTS = "NOT EXISTS (SELECT 1 FROM trash t WHERE t.image_id = {0}.image_id AND {0}.{1} <= t.settled_to)"
 _WRONG_LISTS = f"""
     SELECT 'image ' || i.name FROM images i
-    WHERE i.id IN (SELECT image_id FROM artifacts WHERE listed <> ({IS_LISTED}))
-        OR i.listed_count <> (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id AND a.listed)
+    WHERE i.id NOT IN ({_HIDDEN}) AND (
+        i.id IN (SELECT image_id FROM artifacts WHERE listed <> ({IS_LISTED}))
+        OR i.listed_count <> (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id AND a.listed))
     UNION ALL
     SELECT 'registry ' || r.name FROM registries r
     WHERE r.image_count <> (SELECT count(*) FROM images i WHERE i.registry_id = r.id AND i.artifact_count > 0)
@@ -223,18 +229,19 @@ def wrong_lists(tx: Connection) -> list[str]:
     return [row[0] for row in execute(tx, _WRONG_LISTS)]
 
 
-_USAGE = """
+_USAGE = f"""
     SELECT r.id, r.name,
         r.used_bytes + coalesce((SELECT sum(d.bytes) FROM usage_deltas d WHERE d.registry_id = r.id), 0),
         coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT ab.blob_id FROM artifact_blobs ab
-            JOIN images i ON i.id = ab.image_id WHERE i.registry_id = r.id)), 0)
+            JOIN images i ON i.id = ab.image_id WHERE i.registry_id = r.id
+                AND {_COUNTS.format("ab", "artifact_id")})), 0)
         + coalesce((SELECT sum(a.manifest_size) FROM artifacts a JOIN images i ON i.id = a.image_id
-            WHERE i.registry_id = r.id), 0)
+            WHERE i.registry_id = r.id AND {_COUNTS.format("a", "id")}), 0)
     FROM registries r
 """
-_BLOB_COUNTS = """
+_BLOB_COUNTS = f"""
     SELECT i.registry_id, ab.blob_id, count(*) FROM artifact_blobs ab JOIN images i ON i.id = ab.image_id
-    GROUP BY i.registry_id, ab.blob_id
+    WHERE {_COUNTS.format("ab", "artifact_id")} GROUP BY i.registry_id, ab.blob_id
 """
 
 
@@ -285,7 +292,8 @@ def set_lists(tx: Connection) -> None:
     execute(tx, f"UPDATE artifacts SET listed = NOT listed WHERE listed <> ({IS_LISTED})")
     execute(
         tx,
-        "UPDATE images SET listed_count = (SELECT count(*) FROM artifacts a WHERE a.image_id = images.id AND a.listed)",
+        "UPDATE images SET listed_count = (SELECT count(*) FROM artifacts a WHERE a.image_id = images.id AND a.listed) "
+        f"WHERE id NOT IN ({_HIDDEN})",
     )
     execute(
         tx,

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, and_, exists, select
 from naru.core.accessories import Accessory
 from naru.core.manifest import Manifest
 from naru.db import protection, usage
-from naru.db.blobs import review_blobs_of_image, review_links_of
+from naru.db.blobs import review_links_of
 from naru.db.engine import execute, execute_many
 from naru.db.schema import (
     artifact_blobs,
 )
+from naru.db.trash.moves import move_artifact, move_tags
 
 #: Values of one IN list; SQLite and PostgreSQL both take far more.
 CHUNK = 5000
@@ -59,14 +60,6 @@ class Counted(NamedTuple):
     artifacts: int
     listed: int
     images: int | None
-
-
-class DeletedImage(NamedTuple):
-    """What went with an image. ``freed`` are bytes that the registry uses no more."""
-
-    artifacts: int
-    tags: int
-    freed: int
 
 
 FIND_IMAGE = "SELECT id FROM images WHERE registry_id = ? AND name = ?"
@@ -126,7 +119,6 @@ COUNT = """
         listed_count = listed_count + ?
     WHERE id = ? RETURNING artifact_count, listed_count, registry_id
 """
-IMAGE_TO_DELETE = "SELECT artifact_count, tag_count FROM images WHERE id = ?"
 COUNT_IMAGE = "UPDATE registries SET image_count = image_count + ? WHERE id = ? RETURNING image_count"
 
 #: Whether lists show an artifact: not an accessory whose subject is here, nor an index's child that has no tag.
@@ -299,13 +291,21 @@ def parents_of(tx: Connection, image_id: int, digest: str) -> list[str]:
 
 
 def delete_artifact(
-    tx: Connection, registry_id: int, image_id: int, digest: str, actor: str, now: int, blobs_until: int
+    tx: Connection,
+    registry_id: int,
+    image_id: int,
+    digest: str,
+    actor: str,
+    now: int,
+    blobs_until: int,
+    into: int | None = None,
 ) -> list[str]:
     """Remove the artifact with all its tags, and what is nothing without it: accessories, and children of an index that
     have no tag and no other parent. The digests that went, the asked one first; empty when there was none.
     ``ProtectedTag`` when one of the tags may not be deleted: then the caller's transaction must take all back.
 
     Blobs stay linked, so that a push which is under way may rely on them, and may be collected after ``blobs_until``.
+    ``into``: a hidden image that all this is moved to, to be restored (see ``db.trash``).
     """
     gone: list[str] = []
     left: set[str] = set()  # children that outlive an index: those without a tag and parent are listed by themselves
@@ -318,7 +318,7 @@ def delete_artifact(
         artifact_id = int(found[0])
         children = [row[0] for row in execute(tx, CHILDREN, (artifact_id,)).fetchall()]
         tag_count = _remove_artifact(
-            tx, registry_id, image_id, artifact_id, one, int(found[1]), actor, now, blobs_until
+            tx, registry_id, image_id, artifact_id, one, int(found[1]), actor, now, blobs_until, into
         )
         count(tx, image_id, now, artifacts=-1, tags=-tag_count, listed=-int(found[2]))
         gone.append(one)
@@ -349,6 +349,7 @@ def _remove_artifact(
     actor: str,
     now: int,
     blobs_until: int,
+    into: int | None,
 ) -> int:
     """How many tags went with it."""
     names = tags_of(tx, artifact_id, ALL)
@@ -357,27 +358,14 @@ def _remove_artifact(
     execute_many(tx, ADD_HISTORY, [(image_id, name, digest, None, actor, now) for name in names])
     sizes = {int(row[0]): int(row[1]) for row in execute(tx, USED_BLOBS, (artifact_id,)).fetchall()}
     review_links_of(tx, artifact_id, blobs_until)
-    execute(tx, REMOVE_TAGS_OF, (artifact_id,))
-    execute(tx, REMOVE_ARTIFACT, (artifact_id,))
+    if into is None:
+        execute(tx, REMOVE_TAGS_OF, (artifact_id,))
+        execute(tx, REMOVE_ARTIFACT, (artifact_id,))
+    else:
+        move_artifact(tx, artifact_id, into, now)
+        move_tags(tx, artifact_id, into)
     usage.drop(tx, registry_id, sizes, manifest_size)
     return len(names)
-
-
-def delete_image(tx: Connection, registry_id: int, image_id: int) -> DeletedImage:
-    """Remove the image with all its artifacts, tags and its history. Blobs go to the collector. ``ProtectedTag``.
-
-    A few statements however much it holds: 100,000 tags keep the one writer busy for well under a second.
-    """
-    protection.refuse_image(tx, image_id)
-    artifacts_held, tags_held = execute(tx, IMAGE_TO_DELETE, (image_id,)).fetchone()
-    freed = usage.drop_image(tx, registry_id, image_id)
-    review_blobs_of_image(tx, image_id)
-    for table in ("artifact_blobs", "awaited_blobs", "tags", "artifacts", "link_reviews", "blob_links"):
-        execute(tx, f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
-    execute(tx, "DELETE FROM images WHERE id = ?", (image_id,))
-    if artifacts_held:
-        execute(tx, COUNT_IMAGE, (-1, registry_id)).fetchone()
-    return DeletedImage(int(artifacts_held), int(tags_held), freed)
 
 
 def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:

@@ -25,7 +25,10 @@ OF_IMAGE = f"""
     JOIN protection_rules p ON p.registry_id = r.id AND NOT p.disabled WHERE i.id = ? ORDER BY p.id
 """
 OF_REGISTRY = f"SELECT {_RULE} FROM protection_rules p WHERE p.registry_id = ? AND NOT p.disabled ORDER BY p.id"
-IMAGES = "SELECT i.id, r.name, i.name FROM images i JOIN registries r ON r.id = i.registry_id WHERE r.id = ?"
+IMAGES = """
+    SELECT i.id, r.name, i.name FROM images i JOIN registries r ON r.id = i.registry_id
+    WHERE r.id = ? AND i.artifact_count > 0
+"""
 TAGS = "SELECT name FROM tags WHERE image_id = ?"
 
 _c = protection_rules.c

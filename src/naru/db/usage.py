@@ -27,19 +27,6 @@ USED = """
     FROM registries r WHERE r.id = ?
 """
 USES = "SELECT count(*) FROM registry_blobs WHERE registry_id = ? AND blob_id = ?"
-DROP_IMAGE = """
-    UPDATE registry_blobs SET artifacts = artifacts - (SELECT count(*) FROM artifact_blobs ab
-        WHERE ab.image_id = ? AND ab.blob_id = registry_blobs.blob_id)
-    WHERE registry_id = ? AND blob_id IN (SELECT blob_id FROM artifact_blobs WHERE image_id = ?)
-"""
-_NO_MORE_USED = """
-    registry_id = ? AND artifacts <= 0 AND blob_id IN (SELECT blob_id FROM artifact_blobs WHERE image_id = ?)
-"""
-FREED = (
-    f"SELECT coalesce(sum(size), 0) FROM blobs WHERE id IN (SELECT blob_id FROM registry_blobs WHERE {_NO_MORE_USED})"
-)
-FORGET_BLOBS = f"DELETE FROM registry_blobs WHERE {_NO_MORE_USED}"
-MANIFEST_BYTES = "SELECT coalesce(sum(manifest_size), 0) FROM artifacts WHERE image_id = ?"
 LIMITS = """
     SELECT p.limit_images, p.limit_artifacts, p.limit_tags, r.limit_storage
     FROM registries r JOIN projects p ON p.id = r.project_id WHERE r.id = ?
@@ -93,17 +80,6 @@ def drop(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_si
         if row is not None and row[0] <= 0:
             execute(tx, FORGET_BLOB, (registry_id, blob_id))
             freed += size
-    if freed:
-        execute(tx, ADD_DELTA, (registry_id, -freed))
-    return freed
-
-
-def drop_image(tx: Connection, registry_id: int, image_id: int) -> int:
-    """Everything in the image is about to go. The bytes that nothing of the registry will use any more."""
-    manifests = int(execute(tx, MANIFEST_BYTES, (image_id,)).fetchone()[0])
-    execute(tx, DROP_IMAGE, (image_id, registry_id, image_id))
-    freed = manifests + int(execute(tx, FREED, (registry_id, image_id)).fetchone()[0])
-    execute(tx, FORGET_BLOBS, (registry_id, image_id))
     if freed:
         execute(tx, ADD_DELTA, (registry_id, -freed))
     return freed

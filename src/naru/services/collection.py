@@ -28,6 +28,7 @@ from naru.db.engine import Database
 from naru.db.fsck import known_keys
 from naru.db.queue import Execution
 from naru.services.accounts.shared import record_of_user
+from naru.services.trash import Trash
 
 __all__ = ["Collector", "Execution", "Reclaimable", "Report"]
 
@@ -50,15 +51,16 @@ class Report:
     bytes: int = 0
     files: int = 0
     uploads: int = 0
+    deletions: int = 0  # of the trash
 
     @property
     def something(self) -> bool:
-        return bool(self.links or self.blobs or self.files or self.uploads)
+        return bool(self.links or self.blobs or self.files or self.uploads or self.deletions)
 
     def __str__(self) -> str:
         return (
             f"{self.links} links, {self.blobs} blobs, {self.bytes} bytes, {self.files} files, "
-            f"{self.uploads} abandoned uploads"
+            f"{self.uploads} abandoned uploads, {self.deletions} deletions of the trash"
         )
 
 
@@ -72,6 +74,7 @@ class Collector:
         clock: Clock,
         upload_expiry_seconds: int,
         interval_seconds: int,
+        trash: Trash,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -79,6 +82,7 @@ class Collector:
         self._clock = clock
         self._upload_expiry = upload_expiry_seconds * 1_000_000
         self._interval = interval_seconds
+        self._trash = trash
         self._task: asyncio.Task[None] | None = None
         self._running = asyncio.Lock()
         self._figure: Reclaimable | None = None
@@ -99,6 +103,13 @@ class Collector:
         report = report or Report()
         async with self._running:
             await self._sweep_uploads(report)
+
+            def of_trash(removed: int) -> None:
+                report.deletions = removed
+                if progress is not None:
+                    progress(report)
+
+            await self._trash.expire(of_trash)  # before the blobs that it lets go
             while True:
                 began = time.monotonic()
                 now = self._clock.now() + ahead_seconds * 1_000_000
@@ -305,7 +316,9 @@ class Collector:
     async def _something_due(self) -> bool:
         now = self._clock.now()
         before = now - self._upload_expiry
-        if await self._database.read(lambda tx: blob_rows.collection_due(tx, now, before)):
+        if await self._trash.is_due() or await self._database.read(
+            lambda tx: blob_rows.collection_due(tx, now, before)
+        ):
             return True
         async for pending in self._area.pending():
             if pending.modified < before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,14 @@ from naru.core.errors import BadRequest, NameUnknown
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
+from naru.core.trash import TrashRule
+from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import catalogue as rows
 from naru.db.catalogue import ImageRow, Listing
 from naru.db.engine import Database
-from naru.db.images import delete_image, find_image
+from naru.db.images import find_image
+from naru.db.trash.deletions import Deletion, HiddenImage, hide_image
 from naru.db.webhooks import outbox
 
 
@@ -50,9 +53,14 @@ class Asked:
 
 
 class Images:
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, rule: TrashRule, settle: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """``settle`` takes what a hidden image held off the usage of its registry: see ``Trash``."""
         self._database = database
         self._clock = clock
+        self._rule = rule
+        self._settle = settle
 
     async def page(self, grant: ProjectGrant, registry: str, asked: Asked) -> tuple[list[ImageView], int]:
         """A page of the images that hold artifacts, and the total. ``NameUnknown``, ``BadRequest``."""
@@ -72,21 +80,30 @@ class Images:
         return await self._database.read(lambda tx: find(tx, grant, name))
 
     async def delete(self, grant: ProjectGrant, name: RepositoryName) -> None:
-        """With all artifacts and tags, whatever they belong to; blobs go to the collector. ``NameUnknown``."""
+        """With all artifacts and tags, whatever they belong to: to the trash, or to the collector. ``NameUnknown``."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
+        until = self._rule.until(now)
 
-        def remove(tx: Any) -> None:
+        def remove(tx: Any) -> HiddenImage:
             facts, _shown = find_registry(tx, grant, name.registry)
             image_id = find_image(tx, facts.id, name.image)
             if image_id is None:
                 raise unknown(name)
-            outbox.tell_image_goes(tx, facts.id, image_id, now, grant.actor, name.image)
-            gone = delete_image(tx, facts.id, image_id)
-            detail = {"artifacts": gone.artifacts, "tags": gone.tags, "bytes": gone.freed}
+            outbox.tell_image(tx, facts.id, Events.DELETE, now, grant.actor, name.image, image_id)
+            one = Deletion(facts.id, name.image, image_id, grant.actor.name, now, until or 0)
+            gone = hide_image(tx, one)
+            detail: dict[str, object] = {"artifacts": gone.artifacts, "tags": gone.tags}
+            if gone.settled:
+                detail["bytes"] = gone.bytes
+            if until is not None and gone.artifacts:
+                detail["trash"] = gone.trash_id
             audit.record(tx, grant.project.id, now, Action.IMAGE_DELETE, grant.actor, str(name), detail)
+            return gone
 
-        await self._database.write(remove)
+        hidden = await self._database.write(remove)
+        if not hidden.settled:
+            await self._settle(hidden.trash_id)
 
 
 def find_registry(tx: Any, grant: ProjectGrant, name: str) -> tuple[RegistryFacts, int]:

@@ -55,6 +55,25 @@ class PushLimits:
         """After a tag of the artifact was made or moved there: ``LimitExceeded`` takes it back."""
         self._check_tags(usage.limits(tx, registry_id), name, usage.tag_count(tx, artifact_id))
 
+    def check_restored(
+        self,
+        tx: Any,
+        registry_id: int,
+        name: RepositoryName,
+        counted: Counted,
+        *,
+        listed: int,
+        tags: int,
+        added: int,
+    ) -> None:
+        """After something came back from the trash: ``LimitExceeded`` takes it there again. ``listed``: by how many
+        more the image now lists; ``tags`` that an artifact has now which was there; ``added``: bytes of usage."""
+        own = usage.limits(tx, registry_id)
+        self._check_counts(own, name, counted, listed)
+        self._check_tags(own, name, tags)
+        if added:
+            check_room(tx, registry_id, name.registry, own.storage, added, counted=True)
+
     def _check_counts(self, own: usage.Limits, name: RepositoryName, counted: Counted, listed: int) -> None:
         images = self._images if own.images is None else own.images
         if counted.images is not None and counted.images > images:
@@ -114,6 +133,14 @@ class UploadQuota:
                 f"with this one more than its quota of {self._limit} bytes; push their manifests, or wait until they "
                 "are collected"
             )
+
+
+def check_room(tx: Any, registry_id: int, registry: str, quota: int | None, more: int, *, counted: bool) -> None:
+    """``LimitExceeded`` when the registry's quota has no room for ``more`` bytes; ``counted``: usage has them by
+    now."""
+    used = usage.used(tx, registry_id) - (more if counted else 0)
+    if quota is not None and used + more > quota:
+        raise LimitExceeded(_no_room(registry, quota, used, more))
 
 
 def _no_room(registry: str, limit: int, used: int, more: int) -> str:

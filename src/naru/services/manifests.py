@@ -14,6 +14,7 @@ from naru.core.manifest import Manifest, parse
 from naru.core.names import RepositoryName, tag_name
 from naru.core.permissions import Grant, Permission
 from naru.core.ports import Clock
+from naru.core.trash import TrashRule
 from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
@@ -44,6 +45,7 @@ class Manifests:
         clock: Clock,
         grace_seconds: int,
         allow_sparse: bool,
+        rule: TrashRule,
     ) -> None:
         self._database = database
         self._pull = pull
@@ -52,6 +54,7 @@ class Manifests:
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
         self._allow_sparse = allow_sparse
+        self._rule = rule
 
     async def get(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> FoundManifest:
         """The manifest with its bytes, counted as a pull. ``ManifestUnknown``."""
@@ -240,17 +243,26 @@ class Manifests:
 
         await self._database.write(point)
 
-    async def untag(self, grant: Grant, name: RepositoryName, tag: str, reference: Digest | str | None = None) -> None:
+    async def untag(
+        self,
+        grant: Grant,
+        name: RepositoryName,
+        tag: str,
+        reference: Digest | str | None = None,
+        *,
+        docker: bool = False,
+    ) -> None:
         """Remove the tag alone; its artifact stays. ``ManifestUnknown``, also when it is not one of ``reference``;
-        ``ProtectedTag``."""
+        ``ProtectedTag``. ``docker``: it was asked for by the distribution API, see ``TrashRule``."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
+        keep_until = self._rule.until(now, docker=docker)
 
         def remove(tx: Any) -> None:
             image_id, digest = _resolve(tx, grant, name, tag)
             if reference is not None and _resolve(tx, grant, name, reference)[1] != digest:
                 raise ManifestUnknown(f"the tag '{tag}' of image '{name}' names {digest}, not this artifact")
-            remove_tag(tx, grant.registry, name, image_id, tag, grant.actor, now)
+            remove_tag(tx, grant.registry, name, image_id, tag, grant.actor, now, keep_until=keep_until)
 
         await self._database.write(remove)
 
@@ -258,22 +270,27 @@ class Manifests:
         """As the distribution spec has it. By tag: the tag alone goes. By digest: the artifact, see
         ``delete_artifact``."""
         if isinstance(reference, Digest):
-            await self.delete_artifact(grant, name, reference)
+            await self.delete_artifact(grant, name, reference, docker=True)
         else:
-            await self.untag(grant, name, reference)
+            await self.untag(grant, name, reference, docker=True)
 
-    async def delete_artifact(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
-        """The artifact with all its tags, its accessories, and children that nothing else names.
+    async def delete_artifact(
+        self, grant: Grant, name: RepositoryName, reference: Digest | str, *, docker: bool = False
+    ) -> None:
+        """The artifact with all its tags, its accessories, and children that nothing else names. ``docker``: it was
+        asked for by the distribution API, see ``TrashRule``.
 
         ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
         """
         grant.require(Permission.DELETE)
         now = self._clock.now()
+        keep_until = self._rule.until(now, docker=docker)
 
         def remove(tx: Any) -> None:
             image_id, digest = _resolve(tx, grant, name, reference)
-            until = now + self._grace
-            remove_artifact(tx, grant.registry, name, image_id, digest, grant.actor, now, until)
+            remove_artifact(
+                tx, grant.registry, name, image_id, digest, grant.actor, now, now + self._grace, keep_until=keep_until
+            )
 
         await self._database.write(remove)
 

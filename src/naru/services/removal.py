@@ -18,6 +18,7 @@ from naru.core.permissions import RegistryFacts
 from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
+from naru.db.trash.deletions import Deletion, delete_or_trash, untag_or_trash
 from naru.db.webhooks import outbox
 
 #: Names of tags that a row of the audit log holds.
@@ -34,9 +35,12 @@ def remove_artifact(
     now: int,
     blobs_until: int,
     cause: Mapping[str, object] | None = None,
+    *,
+    keep_until: int | None = None,
 ) -> list[str]:
     """The artifact with all its tags, its accessories, and children that nothing else names: the digests that went, its
-    own first. ``blobs_until``: until when its blobs stay linked. ``cause``: more for the audit log.
+    own first. ``blobs_until``: until when its blobs stay linked. ``cause``: more for the audit log. ``keep_until``:
+    to the trash until then; None: for good.
 
     ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
     """
@@ -51,10 +55,13 @@ def remove_artifact(
             detail={"indexes": parents},
         )
     tags = image_rows.tags_of(tx, artifact_id, AUDITED_TAGS)
-    gone = image_rows.delete_artifact(tx, registry.id, image_id, digest, actor.name, now, blobs_until)
+    one = Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0)
+    gone, trash_id = delete_or_trash(tx, one, digest, blobs_until)
     detail: dict[str, object] = {"digest": digest, "tags": tags}
     if len(gone) > 1:
         detail["along"] = gone[1 : 1 + AUDITED_TAGS]
+    if trash_id is not None:
+        detail["trash"] = trash_id
     resource = f"{name}@{Digest.parse(digest)}"
     audit.record(tx, registry.project_id, now, Action.ARTIFACT_DELETE, actor, resource, detail | dict(cause or {}))
     outbox.tell(tx, registry.id, Events.DELETE, now, actor, name.image, digest, tags)
@@ -70,10 +77,16 @@ def remove_tag(
     actor: Actor,
     now: int,
     cause: Mapping[str, object] | None = None,
+    *,
+    keep_until: int | None = None,
 ) -> None:
-    """The tag alone; its artifact stays. ``ManifestUnknown``, ``ProtectedTag``."""
-    digest = image_rows.delete_tag(tx, image_id, tag, actor.name, now)
+    """The tag alone; its artifact stays. ``keep_until`` as above. ``ManifestUnknown``, ``ProtectedTag``."""
+    one = Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0)
+    digest, trash_id = untag_or_trash(tx, one, tag)
     if digest is None:
         raise ManifestUnknown(f"image '{name}' has no tag '{tag}'")
-    detail = {"digest": digest} | dict(cause or {})
+    detail: dict[str, object] = {"digest": digest}
+    if trash_id is not None:
+        detail["trash"] = trash_id
+    detail |= dict(cause or {})
     audit.record(tx, registry.project_id, now, Action.TAG_DELETE, actor, f"{name}:{tag}", detail)

@@ -13,6 +13,7 @@ from naru.db import audit
 from naru.db import registries as rows
 from naru.db.engine import Database
 from naru.db.registries import Registry
+from naru.db.trash.rows import kept_bytes
 
 #: A quota beyond this is none; and every sum of bytes fits in 64 bits.
 MAX_QUOTA = 1 << 60
@@ -21,13 +22,15 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RegistryUsage:
-    """``bytes``: each blob once, and manifests. ``quota`` in bytes; None: none."""
+    """``bytes``: each blob once, and manifests. ``quota`` in bytes; None: none. ``trash_bytes``: what is kept only
+    because it can be restored; neither ``bytes`` nor the quota counts it."""
 
     registry_id: int
     name: str
     bytes: int
     images: int
     quota: int | None
+    trash_bytes: int
 
 
 class Usage:
@@ -38,15 +41,17 @@ class Usage:
     async def project(self, grant: ProjectGrant) -> list[RegistryUsage]:
         """Of every registry, by name."""
         grant.require(Permission.VIEW)
-        found = await self._database.read(
-            lambda tx: rows.list_registries(tx, grant.project.id, None, "name", descending=False, offset=0, limit=_ALL)
-        )
-        return [_usage(one) for one in found]
+
+        def read(tx: Any) -> list[RegistryUsage]:
+            found = rows.list_registries(tx, grant.project.id, None, "name", descending=False, offset=0, limit=_ALL)
+            return [_usage(tx, one) for one in found]
+
+        return await self._database.read(read)
 
     async def registry(self, grant: ProjectGrant, registry_id: int) -> RegistryUsage:
         """``NameUnknown`` for a registry of another project."""
         grant.require(Permission.VIEW)
-        return await self._database.read(lambda tx: _usage(_found(tx, grant, registry_id)))
+        return await self._database.read(lambda tx: _usage(tx, _found(tx, grant, registry_id)))
 
     async def set_quota(self, grant: ProjectGrant, registry_id: int, quota: int | None) -> None:
         """None: no quota. One below what is used keeps what is there, and refuses more."""
@@ -71,5 +76,6 @@ def _found(tx: Any, grant: ProjectGrant, registry_id: int) -> Registry:
     return found
 
 
-def _usage(one: Registry) -> RegistryUsage:
-    return RegistryUsage(one.facts.id, one.facts.name, one.used_bytes, one.image_count, one.limit_storage)
+def _usage(tx: Any, one: Registry) -> RegistryUsage:
+    kept = kept_bytes(tx, one.facts.id)
+    return RegistryUsage(one.facts.id, one.facts.name, one.used_bytes, one.image_count, one.limit_storage, kept)

@@ -169,6 +169,16 @@ class Settings(BaseSettings):
     session_lifetime_seconds: int = _option(
         _LIMITS, 604_800, "A session of the console ends so many seconds after the sign-in.", ge=60, le=31_536_000
     )
+    trash_days: int = _option(
+        _LIMITS,
+        7,
+        "Days that deletions by the API can be restored; their bytes are kept until then. 0: they are final at once.",
+        ge=0,
+        le=3650,
+    )
+    trash_docker_deletes: bool = _option(
+        _LIMITS, False, "Deletions by docker's API (`/v2/`) can be restored as well; else they are final at once."
+    )
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )

@@ -25,6 +25,7 @@ from naru.db.schema.protection import protection_rules
 from naru.db.schema.registries import allowed_cves, common_cves, registries, registry_blobs, usage_deltas
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
+from naru.db.schema.trash import trash
 from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "tags",
     "task_logs",
     "tasks",
+    "trash",
     "uploads",
     "usage_deltas",
     "users",

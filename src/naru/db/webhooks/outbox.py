@@ -95,16 +95,18 @@ def tell(
         execute(tx, ADD, (registry_id, int(kind), now, actor.name, actor.request_id, image, digest, named))
 
 
-def tell_image_goes(tx: Connection, registry_id: int, image_id: int, now: int, actor: Actor, image: str) -> None:
-    """Before an image goes: a deletion of each artifact that lists show."""
-    if not wants(tx, registry_id, Events.DELETE):
+def tell_image(
+    tx: Connection, registry_id: int, kind: Events, now: int, actor: Actor, image: str, image_id: int
+) -> None:
+    """Before an image goes, or when it came back from the trash: an event for each artifact that lists show."""
+    if not wants(tx, registry_id, kind):
         return
     found = execute(tx, LISTED, (image_id,)).fetchall()
     events = []
     for (_id, digest), rows in groupby(found, key=lambda row: (row[0], row[1])):
         tags = [row[2] for row in rows if row[2] is not None][:MAX_TAGS]
         named = json.dumps(tags)
-        events.append((registry_id, int(Events.DELETE), now, actor.name, actor.request_id, image, digest, named))
+        events.append((registry_id, int(kind), now, actor.name, actor.request_id, image, digest, named))
     execute_many(tx, ADD, events)
 
 

@@ -15,6 +15,7 @@ from naru.services.manifests import Manifests
 from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.tags import Tags
+from naru.services.trash import Trash
 from naru.services.usage import Usage
 from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
@@ -39,6 +40,7 @@ class ApiServices:
     manifests: Manifests
     protection: Protection
     usage: Usage
+    trash: Trash
     webhooks: Webhooks
     audit: AuditLog
     jobs: Jobs

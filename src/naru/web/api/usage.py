@@ -22,6 +22,10 @@ class RegistryUsageModel(BaseModel):
     bytes: int = Field(description="Each blob once, and manifests.", examples=[57464288])
     images: int = Field(description="Images that hold artifacts.", examples=[17])
     limit_storage: int | None = Field(description="Quota in bytes; null: none.", examples=[10737418240])
+    trash_bytes: int = Field(
+        description="Kept only because it was deleted and can be restored; not in `bytes`, and no quota counts it.",
+        examples=[3370706],
+    )
 
 
 class UsageModel(BaseModel):
@@ -29,6 +33,7 @@ class UsageModel(BaseModel):
 
     bytes: int = Field(description="Sum over its registries.", examples=[57464288])
     images: int = Field(description="Sum over its registries.", examples=[17])
+    trash_bytes: int = Field(description="Sum over its registries.", examples=[3370706])
     registries: list[RegistryUsageModel] = Field(description="Each registry, by name.")
 
 
@@ -54,7 +59,12 @@ class ChangedQuota(Strict):
 
 def shown(one: RegistryUsage) -> RegistryUsageModel:
     return RegistryUsageModel(
-        registry_id=one.registry_id, name=one.name, bytes=one.bytes, images=one.images, limit_storage=one.quota
+        registry_id=one.registry_id,
+        name=one.name,
+        bytes=one.bytes,
+        images=one.images,
+        limit_storage=one.quota,
+        trash_bytes=one.trash_bytes,
     )
 
 
@@ -65,6 +75,7 @@ async def get_usage(grant: Viewer, services: Services) -> UsageAnswer:
     total = UsageModel(
         bytes=sum(one.bytes for one in found),
         images=sum(one.images for one in found),
+        trash_bytes=sum(one.trash_bytes for one in found),
         registries=[shown(one) for one in found],
     )
     return UsageAnswer(usage=total)

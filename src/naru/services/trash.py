@@ -1,0 +1,344 @@
+"""The trash: list what was deleted, restore it, remove it for good.
+
+A deletion by the API is one unit here, and restored as one. Usage and quotas do not count what is in the trash; where a
+registry has a quota, its trash may hold as much again, and its oldest deletions go when it holds more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from naru.core.audit import Action
+from naru.core.errors import BadRequest, Conflict, NameUnknown, NotFound
+from naru.core.names import RepositoryName
+from naru.core.permissions import Permission, ProjectGrant
+from naru.core.ports import Clock
+from naru.core.trash import Kind, Taken
+from naru.core.webhooks import Events
+from naru.db import audit, usage
+from naru.db import images as image_rows
+from naru.db import registries as registry_rows
+from naru.db.engine import Database
+from naru.db.trash import deletions, moves, restores, rows
+from naru.db.trash.rows import Deleted, Sought
+from naru.db.webhooks import outbox
+from naru.services.images import Asked
+from naru.services.limits import PushLimits, check_room
+
+__all__ = ["Deleted", "DeletedView", "Restored", "Sought", "Trash"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SHOWN_TAGS = 100
+#: Names of tags that a message tells.
+NAMED = 5
+#: Deletions that ``empty`` gives up in one transaction.
+BATCH = 1000
+#: A restore in steps keeps the collector from undoing it; longer than any step.
+BUSY_MICROSECONDS = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedView:
+    """A deletion as doors show it, with the first tags."""
+
+    row: Deleted
+    tags: list[str]
+
+
+@dataclass(slots=True)
+class Restored:
+    """What came back. ``image``: registry/image where it is now. ``left_out``: tags that name something else now."""
+
+    image: str
+    artifacts: int = 0
+    tags: int = 0
+    left_out: list[str] = field(default_factory=list)
+    done: bool = True
+
+
+class Trash:
+    def __init__(self, *, database: Database, clock: Clock, limits: PushLimits) -> None:
+        self._database = database
+        self._clock = clock
+        self._limits = limits
+
+    async def page(self, grant: ProjectGrant, sought: Sought, asked: Asked) -> tuple[list[DeletedView], int]:
+        """A page, the last deletion first, and the total. ``BadRequest`` for an order that there is not."""
+        grant.require(Permission.VIEW)
+        listing = asked.among(rows.ORDERS, "-deletion_time")
+        sought = sought._replace(keyword=asked.keyword)
+
+        def read(tx: Any) -> tuple[list[DeletedView], int]:
+            found, total = rows.listed(
+                tx,
+                grant.project.id,
+                sought,
+                listing.sort,
+                descending=listing.descending,
+                offset=listing.offset,
+                limit=listing.limit,
+            )
+            return [DeletedView(one, rows.tags_of(tx, one, SHOWN_TAGS)) for one in found], total
+
+        return await self._database.read(read)
+
+    async def view(self, grant: ProjectGrant, trash_id: int) -> DeletedView:
+        """``NotFound``."""
+        grant.require(Permission.VIEW)
+
+        def read(tx: Any) -> DeletedView:
+            one = _find(tx, grant, trash_id)
+            return DeletedView(one, rows.tags_of(tx, one, SHOWN_TAGS))
+
+        return await self._database.read(read)
+
+    # Back.
+
+    async def restore(
+        self, grant: ProjectGrant, trash_id: int, *, taken: Taken = Taken.REFUSE, image: str | None = None
+    ) -> Restored:
+        """Bring a deletion back, whole: artifacts with tags, counts and times. ``image``: to another image of the
+        registry than it was in. An image that is not there (any more) is made.
+
+        ``NotFound``; ``Conflict`` when tags name something else by now and ``taken`` does not say what to do, or when
+        what a tag named is gone; ``ProtectedTag`` for one that may not be moved back; ``LimitExceeded``.
+        """
+        grant.require(Permission.MANAGE)
+        one, needed = await self._database.read(lambda tx: _asked(tx, grant, trash_id))
+        name = RepositoryName.parse(f"{one.registry}/{image or one.image}")
+        if one.kind == Kind.TAG and image not in {None, one.image}:
+            raise BadRequest("a tag can only be restored to its own image")
+        whole = Restored(str(name))
+        try:
+            while True:
+                step = await self._paced(lambda tx: self._restore_step(tx, grant, trash_id, name, taken, needed))
+                whole.artifacts += step.artifacts
+                whole.tags += step.tags
+                whole.left_out += step.left_out[: restores.TOLD - len(whole.left_out)]
+                if step.done:
+                    return whole
+        except BaseException:
+            if one.artifacts > moves.STEP:  # its usage was put back in steps: the collector takes it off again
+                self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore")
+            raise
+
+    def _restore_step(
+        self, tx: Any, grant: ProjectGrant, trash_id: int, name: RepositoryName, taken: Taken, needed: int
+    ) -> Restored:
+        now = self._clock.now()
+        one = _find(tx, grant, trash_id)
+        target = image_rows.find_image(tx, one.registry_id, name.image)
+        if one.kind == Kind.TAG:
+            step = self._restore_tag(tx, grant, one, name, target, taken, now)
+        elif one.kind == Kind.IMAGE and target is None and not one.partial:
+            step = self._reveal(tx, grant, one, name, needed, now)
+        else:
+            step = self._merge(tx, grant, one, name, target, taken, now)
+        if step.done:
+            detail: dict[str, object] = {
+                "trash": one.id,
+                "kind": one.kind,
+                "artifacts": step.artifacts,
+                "tags": step.tags,
+                "deleted_by": one.actor,
+            }
+            if one.digest is not None:
+                detail["digest"] = one.digest
+            if step.left_out:
+                detail["left_out"] = step.left_out[:SHOWN_TAGS]
+            resource = f"{name}:{one.tag}" if one.tag else f"{name}@{one.digest}" if one.digest else str(name)
+            audit.record(tx, grant.project.id, now, Action.TRASH_RESTORE, grant.actor, resource, detail)
+        else:
+            rows.keep_busy(tx, trash_id, now + BUSY_MICROSECONDS)
+        return step
+
+    def _reveal(
+        self, tx: Any, grant: ProjectGrant, one: Deleted, name: RepositoryName, needed: int, now: int
+    ) -> Restored:
+        """The whole image under its name: bytes count first, in steps if it is large; then it is there, at once."""
+        if not moves.unsettle(tx, one.id):
+            return Restored(str(name), done=False)
+        counted = restores.reveal(tx, one, name.image, now)
+        self._limits.check_restored(tx, one.registry_id, name, counted, listed=one.listed, tags=0, added=needed)
+        if one.image_id is not None:
+            outbox.tell_image(tx, one.registry_id, Events.PUSH, now, grant.actor, name.image, one.image_id)
+        return Restored(str(name), one.artifacts, one.tags)
+
+    def _merge(
+        self,
+        tx: Any,
+        grant: ProjectGrant,
+        one: Deleted,
+        name: RepositoryName,
+        target: int | None,
+        taken: Taken,
+        now: int,
+    ) -> Restored:
+        """Into an image that is there, or is made. An artifact with what belongs to it in one transaction; a whole
+        image in steps: what is there while they go on is whole, artifact by artifact."""
+        if target is None:
+            target = image_rows.ensure_image(tx, one.registry_id, name.image, now)
+        elif taken is Taken.REFUSE:
+            _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
+        limit = moves.STEP if one.kind == Kind.IMAGE else one.artifacts + 1
+        step = restores.merge(tx, one, target, taken, grant.actor.name, now, limit)
+        if step.counted is not None:
+            self._limits.check_restored(
+                tx,
+                one.registry_id,
+                name,
+                step.counted,
+                listed=step.listed,
+                tags=step.most_tags,
+                added=step.added,
+            )
+        for digest, tags in step.came:
+            back = [tag for tag in tags if tag not in step.left_out]
+            outbox.tell(tx, one.registry_id, Events.PUSH, now, grant.actor, name.image, digest, back)
+        return Restored(str(name), step.artifacts, len(step.tags), step.left_out, step.done)
+
+    def _restore_tag(
+        self,
+        tx: Any,
+        grant: ProjectGrant,
+        one: Deleted,
+        name: RepositoryName,
+        target: int | None,
+        taken: Taken,
+        now: int,
+    ) -> Restored:
+        tag, digest = one.tag or "", one.digest or ""
+        artifact_id = None if target is None else image_rows.find_artifact(tx, target, digest)
+        if target is None or artifact_id is None:
+            held = rows.holder_of(tx, one.registry_id, one.image, digest)
+            cure = f"restore deletion {held} first, which has it" if held else "push it again, then make the tag anew"
+            raise Conflict(f"the tag '{tag}' named {digest}, which image '{name}' has no more; {cure}")
+        names = image_rows.tagged(tx, target, tag)
+        if names not in {None, digest} and taken is not Taken.MOVE:
+            _refuse_taken([(tag, str(names))], name)
+        restores.restore_tag(tx, one, target, artifact_id, grant.actor.name, now)
+        self._limits.check_tag(tx, one.registry_id, name, artifact_id)
+        return Restored(str(name), 0, 1)
+
+    # For good.
+
+    async def purge(self, grant: ProjectGrant, trash_id: int) -> None:
+        """It cannot be restored from now on; the collector frees its bytes at its next round. ``NotFound``."""
+        grant.require(Permission.ADMINISTER)
+        now = self._clock.now()
+
+        def give_up(tx: Any) -> None:
+            one = _find(tx, grant, trash_id)
+            rows.give_up(tx, [trash_id])
+            detail = {"trash": one.id, "kind": one.kind, "artifacts": one.artifacts, "bytes": one.bytes}
+            audit.record(tx, grant.project.id, now, Action.TRASH_PURGE, grant.actor, one.name, detail)
+
+        await self._database.write(give_up)
+
+    async def empty(self, grant: ProjectGrant, registry: str | None = None) -> int:
+        """The same for everything, or everything of a registry that was deleted until now. How many deletions that
+        were. ``NameUnknown``."""
+        grant.require(Permission.ADMINISTER)
+        sought = Sought(registry=registry)
+        now = self._clock.now()
+        count = 0
+
+        def give_up(tx: Any) -> int:
+            if registry is not None and registry_rows.find_registry(tx, grant.project.id, registry) is None:
+                raise NameUnknown(f"there is no registry {ascii(registry)[:80]} in this project")
+            given = rows.give_up(tx, rows.ids(tx, grant.project.id, sought, now, BATCH))
+            if given:
+                detail = {"deletions": given}
+                audit.record(tx, grant.project.id, now, Action.TRASH_PURGE, grant.actor, registry or "trash", detail)
+            return given
+
+        while given := await self._paced(give_up):
+            count += given
+        return count
+
+    # The collector's part.
+
+    async def settle(self, trash_id: int) -> None:
+        """Take a hidden image off the usage of its registry, in steps."""
+
+        def step(tx: Any) -> bool:
+            return rows.is_busy(tx, trash_id, self._clock.now()) or moves.settle(tx, trash_id)
+
+        while not await self._paced(step):
+            pass
+
+    async def is_due(self) -> bool:
+        """Whether ``expire`` has something to do."""
+        await self._bound()
+        return await self._database.read(lambda tx: rows.is_due(tx, self._clock.now()))
+
+    async def expire(self, removed: Callable[[int], None]) -> None:
+        """Remove what has expired, was given up, or is more than a registry's quota lets its trash hold; finish what a
+        crash left unfinished. ``removed`` is told how many deletions went, step by step, and may raise to stop."""
+        await self._bound()
+        for trash_id in await self._database.read(lambda tx: rows.unsettled(tx, self._clock.now(), BATCH)):
+            await self.settle(trash_id)
+        count = 0
+        while True:
+            step = await self._paced(lambda tx: deletions.remove_due(tx, self._clock.now()))
+            count += step.deletions
+            removed(count)
+            if not step.more:
+                return
+
+    async def _bound(self) -> None:
+        for registry_id, quota in await self._database.read(rows.bounded_registries):
+            await self._bound_one(registry_id, quota)
+
+    async def _bound_one(self, registry_id: int, quota: int) -> None:
+        while await self._database.read(lambda tx: rows.kept_bytes(tx, registry_id)) > quota:
+            oldest = await self._database.read(lambda tx: rows.oldest(tx, registry_id, 1))
+            if not oldest:
+                return
+            log.info("registry %d: the trash holds more than the quota: deletion %d goes", registry_id, oldest[0])
+            await self._database.write(lambda tx, ids=oldest: rows.give_up(tx, ids))  # type: ignore[misc]
+
+    async def _paced(self, step: Callable[[Any], T]) -> T:
+        """One transaction, and then a pause as long as it took: half of the time belongs to pushes and pulls."""
+        began = time.monotonic()
+        done = await self._database.write(step)
+        await asyncio.sleep(min(time.monotonic() - began, 0.1))
+        return done
+
+
+def _find(tx: Any, grant: ProjectGrant, trash_id: int) -> Deleted:
+    one = rows.find(tx, grant.project.id, trash_id)
+    if one is None:
+        raise NotFound(
+            f"the trash has no deletion {trash_id}: it was restored, removed, has expired, or went with its registry"
+        )
+    return one
+
+
+def _asked(tx: Any, grant: ProjectGrant, trash_id: int) -> tuple[Deleted, int]:
+    """The deletion, and by how many bytes usage will grow. ``LimitExceeded`` when the quota has no room for them."""
+    one = _find(tx, grant, trash_id)
+    if one.kind == Kind.TAG:
+        return one, 0
+    needed = rows.needed_bytes(tx, one)
+    if needed:
+        check_room(tx, one.registry_id, one.registry, usage.quota(tx, one.registry_id), needed, counted=False)
+    return one, needed
+
+
+def _refuse_taken(taken: list[tuple[str, str]], name: RepositoryName) -> None:
+    if not taken:
+        return
+    told = ", ".join(f"'{tag}' names {digest}" for tag, digest in taken[:NAMED])
+    raise Conflict(
+        f"tags of image '{name}' name something else by now: {told}{', ...' if len(taken) > NAMED else ''}; nothing "
+        "was restored. Restore without them (taken_tags: skip), take them back (move), or restore to another image"
+    )
