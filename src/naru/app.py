@@ -42,6 +42,7 @@ from naru.services.manifests import Manifests
 from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.secrets import Verifier, derive, installation_key
+from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
 from naru.services.tokens import Tokens
@@ -56,6 +57,7 @@ from naru.storage.memory import memory_storage
 from naru.web.addresses import Addresses
 from naru.web.api.services import ApiServices
 from naru.web.api_guard import ApiGuard
+from naru.web.console.services import ConsoleServices
 from naru.web.door import Door, Drain, Handle
 from naru.web.guard import Guard
 from naru.web.http import Receive, Scope, Send
@@ -289,6 +291,34 @@ class Application:
             jobs=self.jobs,
             collector=core.collector,
         )
+        self._console_services = ConsoleServices(
+            guard=self._api_services.guard,
+            addresses=addresses,
+            clock=clock,
+            sessions=Sessions(
+                database=database,
+                verifier=core.verifier,
+                sign_ins=sign_ins,
+                clock=clock,
+                idle_seconds=settings.session_idle_seconds,
+                lifetime_seconds=settings.session_lifetime_seconds,
+            ),
+            projects=core.projects,
+            users=core.users,
+            members=core.members,
+            keys=core.keys,
+            registries=core.registries,
+            images=self._api_services.images,
+            artifacts=self._api_services.artifacts,
+            tags=self._api_services.tags,
+            manifests=services.manifests,
+            catalog=services.catalog,
+            usage=core.usage,
+            audit=self.audit,
+            key=derive(key, "console"),
+            has_private=settings.private is not None,
+        )
+        self._console: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         site = Site(
             services=services,
@@ -297,6 +327,7 @@ class Application:
             drain=self.drain,
             ready=self._ready,
             api=self._call_api,
+            console=self._call_console,
         )
         self.public = self._door(site.handle, "public")
         self.private = self._door(site.handle, "private")
@@ -320,6 +351,14 @@ class Application:
 
             self._api = build_api(self._api_services)
         await self._api(scope, receive, send)
+
+    async def _call_console(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The console, made at its first request, for the same reason."""
+        if self._console is None:
+            from naru.web.console.app import build_console  # noqa: PLC0415
+
+            self._console = build_console(self._console_services)
+        await self._console(scope, receive, send)
 
     async def _ready(self) -> None:
         await self._pull.ping()

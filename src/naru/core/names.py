@@ -17,8 +17,11 @@ MAX_TAG = 128
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|__|_|-+)[a-z0-9]+)*"
 _component = re.compile(_COMPONENT).fullmatch
 _repository = re.compile(f"({_COMPONENT})/({_COMPONENT}(?:/{_COMPONENT})*)").fullmatch
-_registry = re.compile("[a-z0-9]+(?:[._-][a-z0-9]+)*").fullmatch
-_tag = re.compile(f"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{MAX_TAG - 1}}}").fullmatch
+#: The whole name fits these; they mean the same to Python and to browsers.
+REGISTRY_PATTERN = "[a-z0-9]+(?:[._\\-][a-z0-9]+)*"
+TAG_PATTERN = f"[A-Za-z0-9_][A-Za-z0-9._\\-]{{0,{MAX_TAG - 1}}}"
+_registry = re.compile(REGISTRY_PATTERN).fullmatch
+_tag = re.compile(TAG_PATTERN).fullmatch
 _bad_character = re.compile("[^a-z0-9._/-]").search
 
 

@@ -94,8 +94,8 @@ def find_session(tx: Connection, token_hash: str) -> FoundSession | None:
     if row is None:
         return None
     roles = tuple((int(project), str(role)) for project, role in execute(tx, ROLES, (row[1],)))
-    values = [*row[:4], bool(row[4]), bool(row[5]), *row[6:]]
-    return FoundSession(*values, roles=roles)
+    values: list[Any] = [*row[:4], bool(row[4]), bool(row[5]), *row[6:], roles]
+    return FoundSession(*values)
 
 
 def seen(tx: Connection, session_id: int, now: int, address: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import logging
 import re
 import time
@@ -21,7 +22,7 @@ from naru.db import audit as rows
 from naru.db.audit import Entry, Filter, Position
 from naru.db.engine import Database
 
-__all__ = ["AuditLog", "AuditPage", "Entry", "Filter"]
+__all__ = ["AuditLog", "AuditPage", "Entry", "Filter", "RecentPush"]
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,21 @@ class AuditPage:
     next_cursor: str | None
     total: int | None = None
     total_exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecentPush:
+    """What was pushed (``team/app:1.0``, or with ``@`` and a digest), by whom and when."""
+
+    at: int
+    actor: str
+    resource: str
+    digest: str
+
+    @property
+    def image(self) -> str:
+        """Registry and image."""
+        return self.resource.partition("@")[0] if "@" in self.resource else self.resource.rpartition(":")[0]
 
 
 class AuditLog:
@@ -82,6 +98,16 @@ class AuditLog:
         if with_total:
             total, exact = await self._database.read(lambda tx: rows.count(tx, project_id, wanted))
         return AuditPage(found, None if before is None else _cursor(before), total, exact)
+
+    async def recent_pushes(self, grant: ProjectGrant, limit: int) -> list[RecentPush]:
+        """The last pushes to the project, newest first: for everybody who sees its images."""
+        grant.require(Permission.VIEW)
+        wanted = Filter(action=Action.ARTIFACT_PUSH)
+        found, _more = await self._database.read(lambda tx: rows.page(tx, grant.project.id, wanted, None, limit))
+        return [
+            RecentPush(one.at, one.actor, one.resource, str(json.loads(one.detail or "{}").get("digest", "")))
+            for one in found
+        ]
 
     async def entries(self, grant: ProjectGrant, wanted: Filter) -> AsyncIterator[list[Entry]]:
         """All of it, newest first, in pieces. Each is a transaction of its own, so that a slow reader holds none."""

@@ -80,6 +80,7 @@ class Sessions:
         self._clock = clock
         self._idle = idle_seconds * SECOND
         self._lifetime = lifetime_seconds * SECOND
+        self.lifetime_seconds = lifetime_seconds
         self._guesses = Guesses(clock=clock, remembered=REMEMBERED)
 
     async def sign_in(self, name: str, password: str, before: str | None, visitor: Visitor) -> str:

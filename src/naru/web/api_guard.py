@@ -1,4 +1,4 @@
-"""From a request of the public API to a ``ProjectGrant`` or an ``AccountGrant``: who asks, and for what project.
+"""From a request of the API or the console to a ``ProjectGrant`` or an ``AccountGrant``: who asks, for which project.
 
 Sources: NCR API guide, "Authentication" (``X-TC-AUTHENTICATION-ID`` and ``-SECRET``, ``X-NHN-Authorization``); RFC 6749
 section 2.3.1 for the token endpoints.
@@ -15,6 +15,7 @@ from naru.core.permissions import NOTHING, AccountGrant, ProjectGrant
 from naru.db.pull import PullQueries
 from naru.services.api_tokens import ApiTokens
 from naru.services.identities import Identities, Standing
+from naru.services.sessions import Session
 from naru.web.addresses import Addresses
 from naru.web.http import Request
 
@@ -37,17 +38,32 @@ class ApiGuard:
         role are answered alike.
         """
         standing = await self._caller(request)
-        project = await self._pull.project_by_appkey(appkey)
-        permissions = standing.permissions(project.id) if project else NOTHING
-        if project is None or not permissions:
-            raise NotFound("there is no project with this appkey in which you have a role")
-        return ProjectGrant(project, permissions, self.actor(request, standing), standing.service_admin)
+        return await self._in_project(standing, self.actor(request, standing), appkey)
 
     async def account_grant(self, request: Request) -> AccountGrant:
         """Proof of who the caller is. ``Unauthorized`` without a good key or token."""
         standing = await self._caller(request)
         by_token = b"x-nhn-authorization" in request.headers
         return AccountGrant(self.actor(request, standing), standing.service_admin, by_token)
+
+    async def project_of(self, request: Request, session: Session, appkey: str) -> ProjectGrant:
+        """The same for somebody who signed in to the console. ``NotFound``."""
+        return await self._in_project(session, self._person(request, session), appkey)
+
+    def account_of(self, request: Request, session: Session) -> AccountGrant:
+        """Proof of who it is that signed in to the console."""
+        return AccountGrant(self._person(request, session), session.service_admin)
+
+    async def _in_project(self, who: Standing | Session, actor: Actor, appkey: str) -> ProjectGrant:
+        project = await self._pull.project_by_appkey(appkey)
+        permissions = who.permissions(project.id) if project else NOTHING
+        if project is None or not permissions:
+            raise NotFound("there is no project with this appkey in which you have a role")
+        return ProjectGrant(project, permissions, actor, who.service_admin)
+
+    def _person(self, request: Request, session: Session) -> Actor:
+        address = self._addresses.client(request)
+        return Actor(session.user_name, session.user_id, None, address, request.request_id)
 
     async def client(self, request: Request) -> Standing:
         """The access key in a Basic header, which is what a client of the token endpoints signs in with."""

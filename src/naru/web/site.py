@@ -1,4 +1,4 @@
-"""Which door a path belongs to: health, metrics, the token service, the distribution API."""
+"""Which door a path belongs to: the distribution API, the token service, the public API, the console, health."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from naru.web.oci.door import Services
 
 READY_SECONDS = 5.0
 MAX_API_BODY = 1024 * 1024
+MAX_FORM = 256 * 1024
+#: Where the console's pages are, beside ``/``.
+_PAGES = frozenset({"account", "installation", "preferences", "projects", "sign-in", "sign-out", "static"})
 
 
 class Site:
@@ -33,6 +36,7 @@ class Site:
         drain: Drain,
         ready: Callable[[], Awaitable[None]],
         api: Callable[[Scope, Receive, Send], Awaitable[None]],
+        console: Callable[[Scope, Receive, Send], Awaitable[None]],
     ) -> None:
         self._services = services
         self._tokens = tokens
@@ -40,6 +44,7 @@ class Site:
         self._drain = drain
         self._ready = ready
         self._api = api
+        self._console = console
 
     async def handle(self, request: Request) -> str:
         path = request.path
@@ -56,6 +61,9 @@ class Site:
             await self._require_operator(request)
             await self.send_metrics(request)
             return "metrics"
+        if _is_page(request):
+            await request.forward(self._console, path, MAX_FORM)
+            return "console"
         return await self._health(request)
 
     async def metrics_only(self, request: Request) -> str:
@@ -104,6 +112,14 @@ class Site:
             (b"content-length", b"%d" % len(body)),
         ]
         await request.respond(200, headers, body)
+
+
+def _is_page(request: Request) -> bool:
+    """Whether the console answers: at its own addresses, and to a browser that asks for a page that is not there."""
+    path = request.path
+    if path == "/" or path.removeprefix("/").partition("/")[0] in _PAGES:
+        return True
+    return path not in {"/healthz", "/readyz"} and "text/html" in (request.header(b"accept") or "")
 
 
 async def _text(request: Request, status: int, body: bytes) -> None:

@@ -134,11 +134,9 @@ async def export_audit_logs(
 
     In the CSV a cell that a spreadsheet would run as a formula has an apostrophe before it.
     """
-    write = _csv if form == "csv" else _json
-    pieces = services.audit.entries(grant, wanted)
-    first: list[Entry] = await anext(pieces, [])  # what fails now can still be told in the envelope
+    pieces = await from_first(services.audit.entries(grant, wanted))
     return StreamingResponse(
-        write(_after(first, pieces)),
+        EXPORTS[form](pieces),
         media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",
         headers={
             "Content-Disposition": f'attachment; filename="audit-logs.{form}"',
@@ -146,6 +144,11 @@ async def export_audit_logs(
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+async def from_first(pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
+    """The same pieces, the first one read already: what fails now can still be told in the answer's own form."""
+    return _after(await anext(pieces, []), pieces)
 
 
 async def _after(first: list[Entry], pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
@@ -202,3 +205,7 @@ async def _json(pieces: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
         yield between + ",\n".join(_shown(entry).model_dump_json() for entry in entries)
         between = ",\n"
     yield "[]\n" if between == "[\n" else "\n]\n"
+
+
+#: How a log is written as a file, by the name of its form; for the console as well.
+EXPORTS: dict[str, Callable[[AsyncIterator[list[Entry]]], AsyncIterator[str]]] = {"csv": _csv, "json": _json}

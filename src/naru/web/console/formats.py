@@ -1,0 +1,65 @@
+"""Numbers, sizes and times as people of a language write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup, escape
+
+from naru.web.console.language import N_
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_FORMS = {"en": "%b %d, %Y, %H:%M", "ko": "%Y. %m. %d. %H:%M"}
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+#: Seconds below which a unit is told, that unit in seconds, one of it, several of it.
+_AGES = (
+    (_HOUR, _MINUTE, N_("%(num)s minute ago"), N_("%(num)s minutes ago")),
+    (_DAY, _HOUR, N_("%(num)s hour ago"), N_("%(num)s hours ago")),
+    (30 * _DAY, _DAY, N_("%(num)s day ago"), N_("%(num)s days ago")),
+)
+
+
+def number(value: int) -> str:
+    """With separators between thousands, as both languages write them."""
+    return f"{value:,}"
+
+
+def size(count: int) -> str:
+    """Bytes in units of 1000, three digits: as docker shows them."""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    if unit == "B":
+        return f"{count} B"
+    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.1f} {unit}"
+
+
+def moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def absolute(microseconds: int, language: str) -> str:
+    return moment(microseconds).strftime(_FORMS[language])
+
+
+def when(microseconds: int | None, now: int, language: str, ngettext: Callable[[str, str, int], str]) -> Markup:
+    """How long ago, with the time itself in a title; the page's script puts that into the browser's time zone."""
+    if microseconds is None:
+        return Markup('<span class="none">\u2013</span>')
+    text = absolute(microseconds, language)
+    seconds = (now - microseconds) // 1_000_000
+    if 0 <= seconds < _MINUTE:
+        text = ngettext(N_("just now"), N_("just now"), 1)
+    elif seconds >= 0:
+        for limit, unit, one, several in _AGES:
+            if seconds < limit:
+                count = seconds // unit
+                text = ngettext(one, several, count) % {"num": count}
+                break
+    stamp = moment(microseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+    title = f"{absolute(microseconds, language)} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, escape(title), text)

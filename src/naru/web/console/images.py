@@ -1,0 +1,49 @@
+"""Images of a registry: the list, and deleting some of them."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from naru.core.errors import BadRequest
+from naru.core.names import RepositoryName
+from naru.core.permissions import Permission
+from naru.services.images import ImageView
+from naru.web.console.language import N_
+from naru.web.console.lists import MAX_PAGE_SIZE, wanted
+from naru.web.console.routes import IMAGES, dialog, page
+from naru.web.console.view import View
+
+
+async def show_list(view: View) -> Response:
+    facts = await view.registry()
+    asked = wanted(view)
+    found, total = await view.services.images.page(view.grant, facts.name, asked.asked)
+    host = view.services.addresses.registry_host(view.transport, "public", view.grant.project)
+    return await view.render("images/list.html", registry=facts, listed=asked.of(found, total), host=host)
+
+
+async def _chosen(view: View, names: list[str]) -> list[ImageView]:
+    if not names:
+        raise BadRequest("choose what to delete first")
+    parsed = [RepositoryName.parse(f"{view.part('registry')}/{name}") for name in names[:MAX_PAGE_SIZE]]
+    return [await view.services.images.view(view.grant, name) for name in parsed]
+
+
+async def delete_form(view: View) -> Response:
+    """What goes, before it goes. The names come with the address, or again with the form."""
+    names = view.fields("image") or view.transport.parameters("image")
+    return await view.render("images/delete.html", registry=await view.registry(), chosen=await _chosen(view, names))
+
+
+async def delete(view: View) -> Response:
+    chosen = await _chosen(view, view.fields("image"))
+    for one in chosen:
+        await view.services.images.delete(view.grant, RepositoryName.parse(one.name))
+    view.toast(N_("Images deleted: %(count)s."), count=len(chosen))
+    return view.redirect(view.url("registries", view.part("registry"), "images"))
+
+
+ROUTES = (
+    page(IMAGES, Permission.VIEW, show_list),
+    *dialog(IMAGES + "/-/delete", Permission.DELETE, delete_form, delete),
+)

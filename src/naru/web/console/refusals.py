@@ -1,0 +1,145 @@
+"""Errors as people read them: what happened and what to do, in the language of the page.
+
+Services say what was wrong in English, with the value. ``MESSAGES`` has their sentences with places for the values, so
+that they can be told in other languages; a sentence that is not there is shown as it came, below a title and an advice
+that every kind of error has.
+"""
+
+from __future__ import annotations
+
+import gettext
+import re
+from dataclasses import dataclass
+from functools import cache, partial
+
+from naru.core import errors
+from naru.core.errors import NaruError
+from naru.web.console.language import N_
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``title``: what happened; ``text``: with which value; ``advice``: what to do."""
+
+    status: int
+    title: str
+    text: str
+    advice: str
+
+
+_RETRY = N_("Try again in a moment. If it goes on, tell the operator of this server.")
+_CHECK = N_("Correct it and try again.")
+_LIST = N_("It may have been deleted meanwhile: go back to the list.")
+
+#: A class that is not here is told as its nearest base.
+KINDS: dict[type[NaruError], tuple[str, str]] = {
+    NaruError: (N_("The server failed"), _RETRY),
+    errors.BadRequest: (N_("Something in this request is wrong"), _CHECK),
+    errors.NameInvalid: (N_("This name cannot be used"), _CHECK),
+    errors.TagInvalid: (N_("This tag cannot be used"), _CHECK),
+    errors.DigestInvalid: (N_("This is no digest"), _CHECK),
+    errors.PaginationInvalid: (N_("There is no such page of the list"), N_("Begin at its first page.")),
+    errors.NotFound: (N_("There is nothing here"), _LIST),
+    errors.NameUnknown: (N_("There is nothing here"), _LIST),
+    errors.ManifestUnknown: (N_("There is nothing here"), _LIST),
+    errors.Unauthorized: (N_("You are not signed in"), N_("Sign in and try again.")),
+    errors.Denied: (N_("You may not do this"), N_("Ask an administrator of the project for a role that may.")),
+    errors.LimitExceeded: (N_("A limit is reached"), N_("Delete what is not needed, or have the limit raised.")),
+    errors.Conflict: (N_("This is not possible as things are"), _CHECK),
+    errors.ArtifactInUse: (N_("It is still in use"), N_("Delete what uses it first.")),
+    errors.TooManyRequests: (N_("Too many attempts"), N_("Wait a little, then try again.")),
+    errors.MethodNotAllowed: (N_("This address does not do that"), _LIST),
+    errors.NotAvailable: (N_("This version cannot do that yet"), N_("See the list of changes for what is planned.")),
+    errors.StorageFull: (N_("No room is left"), N_("Delete images that are not needed, or tell the operator.")),
+    errors.Unavailable: (N_("A part of the server is away"), _RETRY),
+    errors.RequestTimeout: (N_("The request took too long"), _RETRY),
+}
+
+#: Sentences of the services.
+MESSAGES = (
+    N_("there is a registry '{name}' already; choose another name"),
+    N_("there is no registry {name} in this project"),
+    N_("registry '{name}' has no image '{image}'"),
+    N_("image '{name}' has no artifact {reference}"),
+    N_("image '{name}' has no tag '{tag}'"),
+    N_(
+        "the registry name {name} is invalid: it is made of lower-case letters a-z and digits, with single '.', '_' or "
+        "'-' between them; it starts and ends with a letter or digit"
+    ),
+    N_("the registry name {name} is too long: {count} characters, at most {limit} are allowed"),
+    N_(
+        "the tag {tag} is invalid: it is made of letters A-Z a-z, digits, '_', '.' and '-', and starts with a "
+        "letter, a digit or '_'"
+    ),
+    N_("registry '{name}' holds {count} image(s); delete them first, or delete with all images"),
+    N_("project '{name}' has {count} registries, its limit is {limit}; delete one, or have the limit raised"),
+    N_("user {name} has {count} access keys, the limit is {limit}; delete one first"),
+    N_("there is a user {name} already"),
+    N_("there is no user {name}"),
+    N_("a user name has 1 to 128 printable characters, without spaces at its ends"),
+    N_("a password has {least} to {most} characters, this one has {count}"),
+    N_("the current password is wrong"),
+    N_("the two passwords differ"),
+    N_("too many changes of this password; try again in a minute"),
+    N_("the user name or the password is wrong"),
+    N_("too many wrong secrets from this address; try again in {seconds} seconds"),
+    N_("there is no access key {key} that you may see"),
+    N_("there is no such session of yours; it may be over already"),
+    N_("there is no project with this appkey in which you have a role"),
+    N_("'{user}' may not {permission} in project '{project}'"),
+    N_("'{user}' is no service administrator of this installation"),
+    N_(
+        "{user} is the last service administrator that is enabled; make another one first, or nobody could administer "
+        "this installation"
+    ),
+    N_("a member has one role at least; remove the member instead"),
+    N_("a member has one role at least"),
+    N_("choose what to delete first"),
+    N_("your session is over; sign in again"),
+    N_("a label has at most 128 printable characters, not {label}"),
+    N_("a quota is 0 to {most} bytes, not {quota}"),
+    N_("{cve} is no CVE id, such as CVE-2024-12345"),
+    N_("the name that you typed is not '{name}'"),
+    N_("'{text}' is no size; write a number, such as 50"),
+    N_("'{text}' is no date; write it as 2026-01-31"),
+    N_("there is no role '{role}'"),
+    N_("there is no page at this address"),
+    N_(
+        "this change did not come from a page of this console, or the page is from before you signed in: reload it and "
+        "try again"
+    ),
+    N_("there is a project with this name already; choose another one"),
+    N_("project {name} has {count} registries; delete them first"),
+    N_("the server failed; the id of the request is {id}"),
+)
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    found = []
+    for message in MESSAGES:
+        pattern = re.escape(message)
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.*?)", pattern)
+        found.append((re.compile(pattern, re.DOTALL), message))
+    return found
+
+
+def told(message: str, translation: gettext.NullTranslations) -> str:
+    """The sentence in the language; as it came when it is not known."""
+    for pattern, source in _patterns():
+        match = pattern.fullmatch(message)
+        if match is not None:
+            # By hand, and in one go: what was typed may hold braces.
+            values = match.groupdict()
+            return re.sub(r"\{(\w+)\}", partial(_value, values), translation.gettext(source))
+    return message
+
+
+def _value(values: dict[str, str], place: re.Match[str]) -> str:
+    return values[place[1]]
+
+
+def explain(error: NaruError, translation: gettext.NullTranslations) -> Refusal:
+    title, advice = next(KINDS[kind] for kind in type(error).__mro__ if kind in KINDS)
+    text = told(error.message, translation)
+    return Refusal(error.status, translation.gettext(title), text[:1].upper() + text[1:], translation.gettext(advice))

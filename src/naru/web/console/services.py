@@ -1,0 +1,43 @@
+"""What the pages of the console call. Apart from the pages, so that a start need not load what renders them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from naru.core.ports import Clock
+from naru.services.accounts import Keys, Members, Projects, Users
+from naru.services.artifacts import Artifacts
+from naru.services.audit import AuditLog
+from naru.services.catalog import Catalog
+from naru.services.images import Images
+from naru.services.manifests import Manifests
+from naru.services.registries import Registries
+from naru.services.sessions import Sessions
+from naru.services.tags import Tags
+from naru.services.usage import Usage
+from naru.web.addresses import Addresses
+from naru.web.api_guard import ApiGuard
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    """What the pages call. ``key`` signs what is bound to a session; ``has_private``: there is a private listener."""
+
+    guard: ApiGuard
+    addresses: Addresses
+    clock: Clock
+    sessions: Sessions
+    projects: Projects
+    users: Users
+    members: Members
+    keys: Keys
+    registries: Registries
+    images: Images
+    artifacts: Artifacts
+    tags: Tags
+    manifests: Manifests
+    catalog: Catalog
+    usage: Usage
+    audit: AuditLog
+    key: bytes = field(repr=False)
+    has_private: bool
