@@ -17,8 +17,10 @@ from naru.web.api import (
     access_keys,
     artifacts,
     audit,
+    collections,
     cve_allowlist,
     document,
+    executions,
     images,
     later,
     members,
@@ -56,11 +58,12 @@ MODULES = (
     audit,
     webhooks,
     webhook_deliveries,
+    executions,
     *later.MODULES,
 )
 #: Operations outside of projects.
 ACCOUNTS_PREFIX = "/ncr/v2.0"
-ACCOUNT_MODULES = (access_keys, users, projects)
+ACCOUNT_MODULES = (access_keys, users, projects, collections)
 
 
 #: Fields whose value is not sent back.
