@@ -47,6 +47,8 @@ class Kind(StrEnum):
 
 
 class Verdict(StrEnum):
+    """What becomes of an artifact."""
+
     KEEP = "KEEP"
     DELETE = "DELETE"
     UNTAG = "UNTAG"  # the artifact stays, tags go

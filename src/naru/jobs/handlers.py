@@ -1,4 +1,4 @@
-"""Which handler runs which job. ``app.py`` fills it; handlers are thin calls of services."""
+"""Which handler runs which job. ``naru.app`` fills it; handlers are thin calls of services."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from naru.services.accounts import Keys, Members, Projects, Users
 from naru.services.api_tokens import ApiTokens
 from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
+from naru.services.cleanup import Cleanup, CleanupRuns
 from naru.services.collection import Collector
 from naru.services.images import Images
 from naru.services.jobs import Jobs
@@ -39,6 +40,8 @@ class ApiServices:
     tags: Tags
     manifests: Manifests
     protection: Protection
+    cleanup: Cleanup
+    cleanup_runs: CleanupRuns
     usage: Usage
     trash: Trash
     webhooks: Webhooks

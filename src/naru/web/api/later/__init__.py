@@ -4,6 +4,6 @@ says that they are not available yet. Who may not do it is told so first, and a 
 A module moves out of this package when its operations work.
 """
 
-from naru.web.api.later import endpoints, replications, retentions, scans
+from naru.web.api.later import endpoints, replications, scans
 
-MODULES = (retentions, scans, replications, endpoints)
+MODULES = (scans, replications, endpoints)

@@ -1,59 +1,45 @@
-"""The composition root: from settings to a wired application. The only file that knows everybody."""
+"""The composition root: from settings to a wired application. The only part that knows everybody."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import ClassVar
 
 from naru import __version__
-from naru.clock import SystemClock
-from naru.core.audit import OPERATOR
+from naru.app.core import Core, build_core
 from naru.core.errors import NaruError
 from naru.core.jobs import Collect
-from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
-from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.core.ports import Clock
 from naru.core.trash import TrashRule
-from naru.db.engine import Database
-from naru.db.migrate import upgrade
 from naru.db.pull import PullQueries
 from naru.jobs.handlers import Handlers
 from naru.jobs.schedule import Scheduler
 from naru.jobs.worker import Worker
 from naru.log import AccessLog
 from naru.remotes.outbound import Outbound
-from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
+from naru.services.accounts import BootstrapResult
 from naru.services.activity import Activity
 from naru.services.api_tokens import ApiTokens
 from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
-from naru.services.collection import Collector
-from naru.services.fsck import Fsck
+from naru.services.cleanup import Cleaner, Cleanup, CleanUpImage, CleanUpRegistry, CleanupRuns
 from naru.services.identities import Identities
 from naru.services.images import Images
 from naru.services.jobs import Jobs
-from naru.services.limits import PushLimits
 from naru.services.manifests import Manifests
 from naru.services.protection import Protection
-from naru.services.registries import Registries
-from naru.services.secrets import Verifier, derive, installation_key
+from naru.services.secrets import derive, installation_key
 from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
 from naru.services.tokens import Tokens
-from naru.services.trash import Trash
 from naru.services.uploads import Uploads
-from naru.services.usage import Usage
 from naru.services.vault import Vault
-from naru.services.webhooks import Deliveries, Sender, Webhooks
+from naru.services.webhooks import Deliveries, Pacer, Sender, Webhooks
 from naru.settings import Settings
-from naru.storage.filesystem import filesystem_storage
-from naru.storage.memory import memory_storage
 from naru.web.addresses import Addresses
 from naru.web.api.services import ApiServices
 from naru.web.api_guard import ApiGuard
@@ -65,107 +51,7 @@ from naru.web.metrics import Metrics
 from naru.web.oci.door import Services
 from naru.web.site import Site
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Core:
-    """What the server and the command line share: the database, the store and the services that need no web."""
-
-    settings: Settings
-    clock: Clock
-    database: Database
-    area: UploadArea
-    blobs: BlobStore
-    verifier: Verifier
-    accounts: Accounts
-    projects: Projects
-    users: Users
-    members: Members
-    keys: Keys
-    registries: Registries
-    usage: Usage
-    push_limits: PushLimits
-    trash: Trash
-    collector: Collector
-    fsck: Fsck
-
-    async def start(self) -> None:
-        await self.database.start()
-
-    async def aclose(self) -> None:
-        await self.database.aclose()
-
-    #: Every account: for the command line, whose user owns the data folder anyway.
-    operator_account: ClassVar[AccountGrant] = AccountGrant(OPERATOR, service_admin=True)
-
-    async def operator(self, project: str | None = None) -> ProjectGrant:
-        """Everything in the project of that name, else in the default project. ``NotFound``."""
-        if project is None:
-            facts = await self.accounts.default_project()
-        else:
-            facts = (await self.projects.by_name(self.operator_account, project)).facts
-        return ProjectGrant(facts, EVERYTHING, OPERATOR, service_admin=True)
-
-    async def bootstrap(self) -> BootstrapResult:
-        """What the first start makes; see ``Accounts.bootstrap``."""
-        wanted = self.settings
-        password, secret = wanted.bootstrap_password, wanted.bootstrap_secret_key
-        return await self.accounts.bootstrap(
-            Bootstrap(
-                user=wanted.bootstrap_user or "admin",
-                password=password.get_secret_value() if password else None,
-                access_key=wanted.bootstrap_access_key,
-                secret_key=secret.get_secret_value() if secret else None,
-                appkey=wanted.bootstrap_appkey,
-                registries=wanted.bootstrap_registries,
-            )
-        )
-
-
-def build_core(settings: Settings, clock: Clock | None = None) -> Core:
-    """Open the store and the database, migrating it when it is older. Blocks; call it before serving.
-
-    Raises ``DatabaseTooNew``, ``OSError`` (folders that cannot be made).
-    """
-    clock = clock or SystemClock()
-    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if upgrade(settings.database_file):
-        log.info("the database was brought to the schema of this version")
-    folder = settings.blob_folder
-    area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
-    database = Database(settings.database_file)
-    verifier = Verifier()
-    push_limits = PushLimits(images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags)
-    trash = Trash(database=database, clock=clock, limits=push_limits)
-    limits = Limits(settings.limit_registries, settings.limit_images, settings.limit_artifacts, settings.limit_tags)
-    return Core(
-        settings=settings,
-        clock=clock,
-        database=database,
-        area=area,
-        blobs=blobs,
-        verifier=verifier,
-        accounts=Accounts(database=database, clock=clock, region=settings.region),
-        projects=Projects(database=database, clock=clock, region=settings.region, limits=limits),
-        users=Users(database=database, verifier=verifier, clock=clock),
-        members=Members(database=database, clock=clock),
-        keys=Keys(database=database, clock=clock),
-        registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
-        usage=Usage(database=database, clock=clock),
-        push_limits=push_limits,
-        trash=trash,
-        collector=Collector(
-            database=database,
-            blobs=blobs,
-            area=area,
-            clock=clock,
-            upload_expiry_seconds=settings.upload_expiry_seconds,
-            interval_seconds=settings.collection_interval_seconds,
-            trash=trash,
-        ),
-        fsck=Fsck(database=database, blobs=blobs, clock=clock, grace_seconds=settings.collection_grace_seconds),
-    )
+__all__ = ["Application", "Core", "build", "build_core"]
 
 
 class Application:
@@ -180,6 +66,7 @@ class Application:
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
+        self.cleaner = Cleaner(database=database, activity=self._activity, clock=clock, grace_seconds=grace)
         rule = TrashRule(settings.trash_days, docker=settings.trash_docker_deletes)
         self._addresses = addresses = Addresses(
             external_url=settings.external_url,
@@ -242,6 +129,7 @@ class Application:
             sender=Sender(
                 outgoing=self.outbound, vault=vault, clock=clock, timeout_seconds=settings.webhook_timeout_seconds
             ),
+            pacer=Pacer(lambda: (self.drain.active, self.drain.ended)),
             give_up_hours=settings.webhook_give_up_hours,
             history_days=settings.webhook_history_days,
         )
@@ -262,6 +150,8 @@ class Application:
         )
         handlers = Handlers()
         handlers.add(Collect, core.collector.handle)
+        handlers.add(CleanUpRegistry, self.cleaner.clean_registry)
+        handlers.add(CleanUpImage, self.cleaner.clean_image)
         self.scheduler = Scheduler(database=database, clock=clock, handlers=handlers)
         self.worker = Worker(
             database=database,
@@ -284,6 +174,8 @@ class Application:
             tags=Tags(database=database),
             manifests=services.manifests,
             protection=Protection(database=database, clock=clock),
+            cleanup=Cleanup(database=database, clock=clock),
+            cleanup_runs=CleanupRuns(database=database, clock=clock),
             usage=core.usage,
             trash=core.trash,
             webhooks=webhooks,

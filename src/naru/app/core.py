@@ -1,0 +1,127 @@
+"""What the server and the command line share, from settings."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
+from naru.clock import SystemClock
+from naru.core.audit import OPERATOR
+from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
+from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.db.engine import Database
+from naru.db.migrate import upgrade
+from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
+from naru.services.collection import Collector
+from naru.services.fsck import Fsck
+from naru.services.limits import PushLimits
+from naru.services.registries import Registries
+from naru.services.secrets import Verifier
+from naru.services.trash import Trash
+from naru.services.usage import Usage
+from naru.settings import Settings
+from naru.storage.filesystem import filesystem_storage
+from naru.storage.memory import memory_storage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Core:
+    """What the server and the command line share: the database, the store and the services that need no web."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    area: UploadArea
+    blobs: BlobStore
+    verifier: Verifier
+    accounts: Accounts
+    projects: Projects
+    users: Users
+    members: Members
+    keys: Keys
+    registries: Registries
+    usage: Usage
+    push_limits: PushLimits
+    trash: Trash
+    collector: Collector
+    fsck: Fsck
+
+    async def start(self) -> None:
+        await self.database.start()
+
+    async def aclose(self) -> None:
+        await self.database.aclose()
+
+    #: Every account: for the command line, whose user owns the data folder anyway.
+    operator_account: ClassVar[AccountGrant] = AccountGrant(OPERATOR, service_admin=True)
+
+    async def operator(self, project: str | None = None) -> ProjectGrant:
+        """Everything in the project of that name, else in the default project. ``NotFound``."""
+        if project is None:
+            facts = await self.accounts.default_project()
+        else:
+            facts = (await self.projects.by_name(self.operator_account, project)).facts
+        return ProjectGrant(facts, EVERYTHING, OPERATOR, service_admin=True)
+
+    async def bootstrap(self) -> BootstrapResult:
+        """What the first start makes; see ``Accounts.bootstrap``."""
+        wanted = self.settings
+        password, secret = wanted.bootstrap_password, wanted.bootstrap_secret_key
+        return await self.accounts.bootstrap(
+            Bootstrap(
+                user=wanted.bootstrap_user or "admin",
+                password=password.get_secret_value() if password else None,
+                access_key=wanted.bootstrap_access_key,
+                secret_key=secret.get_secret_value() if secret else None,
+                appkey=wanted.bootstrap_appkey,
+                registries=wanted.bootstrap_registries,
+            )
+        )
+
+
+def build_core(settings: Settings, clock: Clock | None = None) -> Core:
+    """Open the store and the database, migrating it when it is older. Blocks; call it before serving.
+
+    Raises ``DatabaseTooNew``, ``OSError`` (folders that cannot be made).
+    """
+    clock = clock or SystemClock()
+    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if upgrade(settings.database_file):
+        log.info("the database was brought to the schema of this version")
+    folder = settings.blob_folder
+    area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
+    database = Database(settings.database_file)
+    verifier = Verifier()
+    push_limits = PushLimits(images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags)
+    trash = Trash(database=database, clock=clock, limits=push_limits)
+    limits = Limits(settings.limit_registries, settings.limit_images, settings.limit_artifacts, settings.limit_tags)
+    return Core(
+        settings=settings,
+        clock=clock,
+        database=database,
+        area=area,
+        blobs=blobs,
+        verifier=verifier,
+        accounts=Accounts(database=database, clock=clock, region=settings.region),
+        projects=Projects(database=database, clock=clock, region=settings.region, limits=limits),
+        users=Users(database=database, verifier=verifier, clock=clock),
+        members=Members(database=database, clock=clock),
+        keys=Keys(database=database, clock=clock),
+        registries=Registries(database=database, clock=clock, limit_per_project=settings.limit_registries),
+        usage=Usage(database=database, clock=clock),
+        push_limits=push_limits,
+        trash=trash,
+        collector=Collector(
+            database=database,
+            blobs=blobs,
+            area=area,
+            clock=clock,
+            upload_expiry_seconds=settings.upload_expiry_seconds,
+            interval_seconds=settings.collection_interval_seconds,
+            trash=trash,
+        ),
+        fsck=Fsck(database=database, blobs=blobs, clock=clock, grace_seconds=settings.collection_grace_seconds),
+    )
