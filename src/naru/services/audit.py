@@ -67,6 +67,12 @@ class RecentPush:
         """Registry and image."""
         return self.resource.partition("@")[0] if "@" in self.resource else self.resource.rpartition(":")[0]
 
+    @property
+    def shown(self) -> str:
+        """The resource, its digest cut to twelve digits."""
+        name, at, digest = self.resource.partition("@")
+        return f"{name}@{digest[:19]}" if at else name
+
 
 class AuditLog:
     """``retention_days`` 0 keeps rows for ever."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from gettext import NullTranslations
 
 from markupsafe import Markup, escape
 
@@ -46,19 +46,19 @@ def absolute(microseconds: int, language: str) -> str:
     return moment(microseconds).strftime(_FORMS[language])
 
 
-def when(microseconds: int | None, now: int, language: str, ngettext: Callable[[str, str, int], str]) -> Markup:
+def when(microseconds: int | None, now: int, language: str, translation: NullTranslations) -> Markup:
     """How long ago, with the time itself in a title; the page's script puts that into the browser's time zone."""
     if microseconds is None:
         return Markup('<span class="none">\u2013</span>')
     text = absolute(microseconds, language)
     seconds = (now - microseconds) // 1_000_000
     if 0 <= seconds < _MINUTE:
-        text = ngettext(N_("just now"), N_("just now"), 1)
+        text = translation.gettext(N_("just now"))
     elif seconds >= 0:
         for limit, unit, one, several in _AGES:
             if seconds < limit:
                 count = seconds // unit
-                text = ngettext(one, several, count) % {"num": count}
+                text = translation.ngettext(one, several, count) % {"num": count}
                 break
     stamp = moment(microseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
     title = f"{absolute(microseconds, language)} UTC"

@@ -56,7 +56,7 @@ class Templates:
             short=short,
             pretty=pretty,
             as_json=as_json,
-            when=lambda time: formats.when(time, self._clock.now(), language, found.ngettext),
+            when=lambda time: formats.when(time, self._clock.now(), language, found),
             moment=lambda time: formats.absolute(time, language),
         )
         made.globals.update(

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from naru.core.digest import Digest
 from naru.core.errors import NaruError, Unauthorized
 from naru.core.names import RepositoryName, parse_reference
-from naru.core.permissions import AccountGrant, Permission, ProjectGrant, RegistryFacts
+from naru.core.permissions import NOTHING, AccountGrant, Permission, ProjectFacts, ProjectGrant, RegistryFacts
 from naru.services.sessions import Session, Visitor
 from naru.web.console import security
 from naru.web.console.language import N_
@@ -58,6 +58,7 @@ class View:
         self.session: Session | None = None
         self._account: AccountGrant | None = None
         self._grant: ProjectGrant | None = None
+        self._last: ProjectFacts | None = None  # the project where one was last, for pages outside of projects
         self.error: NaruError | None = None
         self._toast: dict[str, str] | None = None
         self._bound: str | None = None
@@ -94,8 +95,10 @@ class View:
 
     @property
     def project_name(self) -> str:
-        """Of the project of the path; outside of projects what the switch between them says."""
-        return self._grant.project.name if self._grant is not None else self.text(N_("Choose a project"))
+        """Of the project of the path, or where one was last; else what the switch between projects says."""
+        if self._grant is not None:
+            return self._grant.project.name
+        return self._last.name if self._last is not None else self.text(N_("Choose a project"))
 
     @property
     def theme(self) -> str:
@@ -216,23 +219,27 @@ class View:
         """What every page shows around its content."""
         if self.session is None:
             return {"projects": [], "navigation": [], "form_token": self._visit_token(), "toast": None}
-        projects, _total = await self.services.projects.list(self.account, limit=200)
+        found, _total = await self.services.projects.list(self.account, limit=200)
+        projects = [one.facts for one in found]
+        last = self.request.cookies.get(security.cookie_name(security.PROJECT, secure=self.secure))
+        self._last = next((one for one in projects if one.appkey == last), None)
         sealed = self.request.cookies.get(security.cookie_name(security.TOAST, secure=self.secure))
         toast = None
         if sealed is not None and not self.htmx:
             toast = security.unseal(self.services.key, self.cookie, sealed)
             self.set_cookie(security.TOAST, None)
         return {
-            "projects": [one.facts for one in projects],
-            "navigation": self._navigation(),
+            "projects": projects,
+            "navigation": self._navigation(self.session),
             "form_token": security.form_token(self.services.key, self.cookie),
             "toast": toast,
         }
 
-    def _navigation(self) -> list[Entry]:
-        project = self._grant.project if self._grant is not None else None
-        permissions = self._grant.permissions if self._grant is not None else frozenset()
-        return navigation(project, permissions, service_admin=self.account.service_admin, path=self.request.url.path)
+    def _navigation(self, session: Session) -> list[Entry]:
+        """With the pages of the project, or of the one where one was last."""
+        project = self._grant.project if self._grant is not None else self._last
+        permissions = NOTHING if project is None else session.permissions(project.id)
+        return navigation(project, permissions, service_admin=session.service_admin, path=self.request.scope["path"])
 
     def _visit_token(self) -> str:
         """For the forms of who did not sign in: bound to a cookie of this visit, made here when there is none yet."""
