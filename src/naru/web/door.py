@@ -51,11 +51,13 @@ class Drain:
 
     def __init__(self) -> None:
         self.active = 0
+        self.ended = 0  # since the start
         self.stopping = False
         self._idle = asyncio.Event()
 
     def leave(self) -> None:
         self.active -= 1
+        self.ended += 1
         if self.active == 0:
             self._idle.set()
 

@@ -3,6 +3,7 @@
 from naru.db.webhooks.history import Delivery, Filter, TryRow
 from naru.db.webhooks.policies import Target, Webhook
 from naru.services.webhooks.deliveries import Deliveries
+from naru.services.webhooks.pacing import Pacer
 from naru.services.webhooks.policies import WantedTarget, WantedWebhook, Webhooks
 from naru.services.webhooks.sending import Sender
 
@@ -10,6 +11,7 @@ __all__ = [
     "Deliveries",
     "Delivery",
     "Filter",
+    "Pacer",
     "Sender",
     "Target",
     "TryRow",

@@ -26,12 +26,14 @@ from naru.db.engine import Database
 from naru.db.webhooks import history, lanes, outbox
 from naru.db.webhooks.lanes import Lane, Try, Waiting
 from naru.db.webhooks.policies import Target, Webhook
+from naru.services.webhooks.pacing import LATE, Pacer
 from naru.services.webhooks.sending import Sender, to_spread
 
 log = logging.getLogger(__name__)
 
 #: Events that one transaction spreads: a few milliseconds, so that pushes wait no longer than that.
 BATCH = 50
+BUSY_BATCH = 8
 #: Targets that are sent to at once; those that failed before get half of the places, so that receivers that stall,
 #: however many, leave room.
 PLACES = 256
@@ -53,6 +55,7 @@ class Deliveries:
         database: Database,
         clock: Clock,
         sender: Sender,
+        pacer: Pacer,
         give_up_hours: int,
         history_days: int,
         alone: bool = True,
@@ -62,6 +65,7 @@ class Deliveries:
         self._database = database
         self._clock = clock
         self._sender = sender
+        self._pacer = pacer
         self._give_up = give_up_hours * 3_600_000_000
         self._history = history_days * DAY
         self._alone = alone
@@ -115,24 +119,31 @@ class Deliveries:
             prune_in -= POLL_SECONDS
 
     async def round(self) -> None:
-        """Spread what is new, and begin to send to each target that has its turn."""
+        """Spread what is new, and begin to send to each target that has its turn. While the server is busy little is
+        spread at once, unless it is late."""
         while await self._database.read(outbox.has_new):
-            await self._spread()
+            busy = self._pacer.is_busy()
+            oldest = await self._spread(BUSY_BATCH if busy else BATCH)
             await self._begin()
+            if busy and self._clock.now() - oldest <= LATE:
+                break
         await self._begin()
 
     async def settle(self) -> None:
         """Rounds until nothing can be sent now: for tests and for a stop in order."""
         while True:
             await self.round()
-            if not self._lanes:
+            if self._lanes:
+                await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            elif not await self._database.read(outbox.has_new):
                 return
-            await asyncio.gather(*self._lanes.values(), return_exceptions=True)
 
-    async def _spread(self) -> None:
-        found = await self._database.read(lambda tx: to_spread(tx, BATCH))
+    async def _spread(self, limit: int) -> int:
+        """When the oldest of them happened."""
+        found = await self._database.read(lambda tx: to_spread(tx, limit))
         now = self._clock.now()
-        await self._database.write(lambda tx: outbox.spread(tx, found, now))
+        await self._database.write(lambda tx: outbox.spread(tx, [(one.id, made) for one, made in found], now))
+        return min((one.at for one, _made in found), default=now)
 
     async def _begin(self) -> None:
         now = self._clock.now()
@@ -178,6 +189,7 @@ class Deliveries:
 
     async def _deliver(self, lane: Lane, lease: int, one: Waiting) -> bool:
         """Try once and note what came; whether the lane goes on."""
+        await self._pacer.turn(self._clock.now() - one.event_at)
         tried, retry_after = await self._sender.send(lane, one)
         came = verdict(tried.http_status)
         until = self._clock.now() + LEASE

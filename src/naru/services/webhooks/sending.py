@@ -119,11 +119,11 @@ def type_of(kind: Events) -> EventType:
     return EventType[kind.name or ""]
 
 
-def to_spread(tx: Any, limit: int) -> list[tuple[int, list[Spread]]]:
+def to_spread(tx: Any, limit: int) -> list[tuple[NewEvent, list[Spread]]]:
     """Events that are new, with what each target that wants them is to be sent."""
     events = outbox.new_events(tx, limit)
     hooks = policies.enabled_of(tx, {one.registry_id for one in events})
-    return [(one.id, _for_targets(one, hooks.get(one.registry_id, ()))) for one in events]
+    return [(one, _for_targets(one, hooks.get(one.registry_id, ()))) for one in events]
 
 
 def _for_targets(new: NewEvent, hooks: Sequence[Webhook]) -> list[Spread]:
