@@ -171,3 +171,48 @@ async def test_anybody_pulls_and_does_nothing_else_where_that_is_allowed(naru: N
             else:
                 assert answer.status == (401 if client is naru.anonymous else 403), (method, tail)
         assert (await client.get("/v2/open/app/tags/list")).json()["tags"] == ["1.0"]
+
+
+@pytest.mark.parametrize("change", ["the key is disabled", "the user is disabled", "the role goes", "the URI is off"])
+async def test_steady_use_keeps_nobody_in(naru: Naru, change: str) -> None:
+    """What was admitted is remembered for a moment; who asks all the time is not admitted longer for it."""
+    await make.image(naru.admin, "team/app", "1.0")
+    await naru.accounts.create_user("puller", None, (Role.SERVICE_VIEWER,))
+    key = await naru.accounts.create_key("puller", "test")
+    puller = await naru.token(naru.anonymous.signed_in(key.access_key, key.secret), "repository:team/app:pull")
+    path = "/v2/team/app/manifests/1.0"
+    for _ in range(5):
+        assert (await puller.get(path)).status == 200
+        naru.clock.advance(0.5)
+    match change:
+        case "the key is disabled":
+            await naru.accounts.enable_key(key.access_key, enabled=False)
+        case "the user is disabled":
+            await naru.accounts.enable_user("puller", enabled=False)
+        case "the role goes":
+            await naru.accounts.set_roles("puller", remove=(Role.SERVICE_VIEWER,))
+        case "the URI is off":
+            await naru.change_registry("team", public_uri=False)
+    seen = []
+    for _ in range(12):
+        naru.clock.advance(0.4)
+        seen.append((await puller.get(path)).status == 200)
+    assert not any(seen[9:]), "4 seconds later it is over"  # the promise is 5
+    assert seen == sorted(seen, reverse=True), "and stays over"
+
+
+async def test_what_was_admitted_is_admitted_for_that_alone(naru: Naru) -> None:
+    """The same token, for another image, another method, another listener."""
+    for name in ("team/app", "team/other"):
+        await make.image(naru.admin, name, "1.0")
+    await naru.registry("inside", public_uri=False)
+    await make.image(naru.private, "inside/app", "1.0")
+    token = await naru.token(naru.private, "repository:team/app:pull", "repository:inside/app:pull")
+    inside = naru.private.with_token(str(token.authorization).partition(" ")[2])
+    outside = naru.anonymous.with_token(str(token.authorization).partition(" ")[2])
+    for _ in range(2):
+        assert (await inside.get("/v2/inside/app/manifests/1.0")).status == 200
+        assert (await outside.get("/v2/inside/app/manifests/1.0")).status == 403
+        assert (await outside.get("/v2/team/app/manifests/1.0")).status == 200
+        assert (await outside.get("/v2/team/other/manifests/1.0")).status == 401
+        assert (await outside.delete("/v2/team/app/manifests/1.0")).status == 401

@@ -26,6 +26,8 @@ from naru.services.activity import Activity
 from naru.services.limits import PushLimits
 from naru.services.removal import remove_artifact, remove_tag
 
+_PULL = int(Events.PULL)  # a plain number: an enumeration's operators cost more than the rest of a pull's checks
+
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
@@ -65,7 +67,7 @@ class Manifests:
             found = await self._pull.manifest_by_tag(grant.registry.id, name.image, reference)
         if found is None:
             raise _unknown(name, reference)
-        if grant.registry.webhook_events & Events.PULL:
+        if grant.registry.webhook_events & _PULL:
             await self._tell_pull(grant, name, reference, found)
         self._activity.pulled(found.image_id, found.artifact_id, found.tag_id)
         return found

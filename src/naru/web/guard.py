@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from naru.core.audit import Actor
 from naru.core.errors import Denied, NameInvalid, NameUnknown, Unauthorized
@@ -20,7 +21,7 @@ from naru.core.permissions import ANONYMOUS_PULL, NOTHING, Grant, Permission, Re
 from naru.core.ports import Clock
 from naru.db.pull import PullQueries
 from naru.services.identities import Identities, Standing
-from naru.services.tokens import Token, Tokens
+from naru.services.tokens import REMEMBERED_BYTES, Token, Tokens
 from naru.web.addresses import Addresses
 from naru.web.http import Request
 
@@ -29,6 +30,11 @@ FACTS_MICROSECONDS = 2_000_000
 MAX_AUTHORIZATION_BYTES = 20_000
 #: Registries, and hosts, whose facts are kept: anybody may ask by any host.
 REMEMBERED = 10_000
+#: What was admitted is admitted again without asking for this long: the standing and the facts behind it are at most
+#: two seconds old, so that the whole stays well below the five seconds in which a disabled key must stop working.
+ADMITTED_MICROSECONDS = 1_000_000
+#: Combinations of token, host, image and need that are kept.
+ADMITTED = 4096
 
 _ACTIONS = {
     Permission.VIEW: "pull",
@@ -51,6 +57,15 @@ class Caller:
         return self.standing.user_name if self.standing else ""
 
 
+class _Admitted(NamedTuple):
+    since: int  # microseconds since 1970 UTC
+    until: int
+    caller: Caller
+    name: RepositoryName
+    registry: RegistryFacts
+    permissions: frozenset[Permission]
+
+
 class Guard:
     def __init__(
         self, *, pull: PullQueries, identities: Identities, tokens: Tokens, addresses: Addresses, clock: Clock
@@ -62,6 +77,36 @@ class Guard:
         self._clock = clock
         self._facts: dict[tuple[int, str], tuple[int, RegistryFacts]] = {}
         self._projects: dict[bytes, tuple[int, int]] = {}  # host -> when it was looked up, project
+        self._admitted: dict[tuple[bytes, bytes, str, str, tuple[Permission, ...]], _Admitted] = {}
+
+    async def admit(
+        self, request: Request, repository: str, needs: tuple[Permission, ...]
+    ) -> tuple[Caller, RepositoryName, Grant]:
+        """Who it is, what the path names, and the proof that they may: ``identify`` and ``grant`` in one.
+
+        A client asks for the same image again and again: with the same token it is let in again for a second.
+        """
+        header = request.headers.get(b"authorization", b"")
+        key = (header, self._addresses.asked_host(request), self._addresses.listener(request), repository, needs)
+        kept = self._admitted.get(key)
+        if kept is not None and kept.since <= (now := self._clock.now()) < kept.until:
+            caller, user_id = kept.caller, None
+            actor = self.actor(request, caller)
+            if caller.standing is not None:
+                user_id = caller.standing.user_id
+                request.actor = caller.standing.user_name
+                self._identities.used(caller.standing.key_id, actor.address or "")
+            return caller, kept.name, Grant(kept.registry, kept.permissions, user_id, actor)
+        caller = await self.identify(request)
+        name = RepositoryName.parse(repository, request.header(b"host") or "")
+        grant = await self.grant(request, caller, name, needs)
+        if caller.token is not None and len(header) <= REMEMBERED_BYTES:
+            if len(self._admitted) >= ADMITTED:
+                self._admitted.clear()
+            now = self._clock.now()
+            until = min(now + ADMITTED_MICROSECONDS, caller.token.expires_at)
+            self._admitted[key] = _Admitted(now, until, caller, name, grant.registry, grant.permissions)
+        return caller, name, grant
 
     # Who.
 
@@ -248,6 +293,7 @@ class Guard:
     def forget(self) -> None:
         """Facts of registries changed: ask anew."""
         self._facts.clear()
+        self._admitted.clear()
 
     def actor(self, request: Request, caller: Caller) -> Actor:
         """Who did it, for the audit log."""

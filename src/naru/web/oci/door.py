@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import msgspec
 
 from naru.core.errors import MethodNotAllowed
-from naru.core.names import RepositoryName
 from naru.core.ports import BlobStore
 from naru.services.blobs import Blobs
 from naru.services.catalog import Catalog
@@ -42,16 +41,15 @@ async def handle(request: Request, services: Services) -> None:
     if path in {"/v2/", "/v2"}:
         await _version(request, services)
         return
-    caller = await services.guard.identify(request)
     if path == "/v2/_catalog":
+        caller = await services.guard.identify(request)
         if request.method != "GET":
             raise MethodNotAllowed("the catalogue can only be read: GET", headers={"Allow": "GET"})
         await catalog.get(request, services, caller)
         return
     target = read_path(path)
     row = route(target, request.method)
-    name = RepositoryName.parse(target.name, request.header(b"host") or "")
-    grant = await services.guard.grant(request, caller, name, row.needs)
+    caller, name, grant = await services.guard.admit(request, target.name, row.needs)
     await row.handler(Context(request, services, caller, name), grant, target.last)
 
 
