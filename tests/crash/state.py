@@ -61,12 +61,14 @@ _COUNTS = """
     SELECT i.name, i.artifact_count, i.tag_count FROM images i WHERE
     i.artifact_count != (SELECT count(*) FROM artifacts a WHERE a.image_id = i.id)
     OR i.tag_count != (SELECT count(*) FROM tags t WHERE t.image_id = i.id)
+    EXCEPT SELECT i.name, 0, 0 FROM images i JOIN trash d ON d.image_id = i.id
 """
 _BARE = "SELECT id, digest FROM artifacts WHERE id NOT IN (SELECT artifact_id FROM manifests)"
 _FORGOTTEN = """
     SELECT l.image_id, l.blob_id FROM blob_links l WHERE
     NOT EXISTS (SELECT 1 FROM artifact_blobs a WHERE a.image_id = l.image_id AND a.blob_id = l.blob_id)
     AND NOT EXISTS (SELECT 1 FROM link_reviews r WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id)
+    AND NOT EXISTS (SELECT 1 FROM trash d WHERE d.image_id = l.image_id)
 """
 _LOST = """
     SELECT digest FROM blobs b WHERE NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id)

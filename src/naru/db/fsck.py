@@ -177,6 +177,7 @@ _unused_links = (
     )
     .where(
         link_reviews.c.due_at.is_(None),
+        ~exists().where(trash.c.image_id == blob_links.c.image_id),  # they go with the deletion
         ~exists().where(
             artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
         ),

@@ -16,6 +16,7 @@ from naru.db import fsck as rows
 from naru.db.blobs import mark_damaged
 from naru.db.engine import Database
 from naru.db.fsck import ArtifactRow, BlobRow, References
+from naru.db.trash import fsck as trash_rows
 
 #: A file without a row may belong to a push under way; one that is older does not.
 ORPHAN_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -53,6 +54,7 @@ class Fsck:
         findings += await self._check_links(repair=repair)  # before the queues: a blob without its link is collected
         findings += await self._check_artifacts(artifact_count, progress, repair=repair)
         findings += await self._check_tags(repair=repair)
+        findings += await self._check_trash(repair=repair)  # before the counts: what is hidden is not counted
         findings += await self._check_queues(repair=repair)
         findings += await self._check_counts(repair=repair)
         return findings
@@ -201,6 +203,21 @@ class Fsck:
             await self._database.write(lambda tx: rows.remove_tags(tx, [tag_id for tag_id, _ in lost]))
         return [
             Finding("tag", name, "it names an artifact that is not there; push it again", repair) for _, name in lost
+        ]
+
+    async def _check_trash(self, *, repair: bool) -> list[Finding]:
+        found = await self._database.read(trash_rows.wrong)
+        if repair and any(found):
+            await self._database.write(lambda tx: trash_rows.mend(tx, found))
+        return [
+            *(
+                Finding("trash", f"deletion {trash_id} of {name}", "it holds another number than is kept", repair)
+                for trash_id, name in found.deletions
+            ),
+            *(
+                Finding("trash", f"hidden image {image_id} of registry {name}", "no deletion has it", repair)
+                for image_id, name in found.images
+            ),
         ]
 
     async def _check_counts(self, *, repair: bool) -> list[Finding]:
