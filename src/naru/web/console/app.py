@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -77,9 +78,10 @@ class Console:
 
     def _endpoint(self, route: Route) -> Endpoint:
         async def answer(request: Request) -> Response:
-            form = await _form(request) if route.method == "POST" else {}
-            view = self._view(request, route, form)
+            view = self._view(request, route)
             try:
+                if route.method == "POST":
+                    view.form = await _form(request)
                 response = await self._guarded(view)
             except NaruError as error:
                 response = await self._refused(view, error)
@@ -93,8 +95,8 @@ class Console:
 
         return answer
 
-    def _view(self, request: Request, route: Route, form: Mapping[str, list[str]]) -> View:
-        view = View(request, route, self.services, self.templates, language=language.DEFAULT, form=form)
+    def _view(self, request: Request, route: Route) -> View:
+        view = View(request, route, self.services, self.templates, language=language.DEFAULT)
         chosen = request.cookies.get(security.cookie_name(security.LANGUAGE, secure=view.secure))
         view.language = language.pick(chosen, request.headers.get("accept-language"))
         return view
@@ -145,12 +147,16 @@ class Console:
     async def _refused(self, view: View, error: NaruError) -> Response:
         """On the form again, else as a toast for the page's own script, else as a page."""
         view.error = error
+        response = await self._told(view, error)
+        if "Retry-After" in error.headers:
+            response.headers["Retry-After"] = error.headers["Retry-After"]
+        return response
+
+    async def _told(self, view: View, error: NaruError) -> Response:
         known = view.session is not None or view.route.need is Who.ANYBODY
         if view.route.form is not None and known and error.status in SHOWN_ON_FORMS:
-            try:
+            with suppress(NaruError):  # what the form is about is gone
                 return await view.route.form(view)
-            except NaruError as second:  # what the form is about is gone
-                view.error = second
         template = "toast.html" if view.htmx and view.route.method == "POST" else "error.html"
         try:
             response = await view.render(template)
@@ -159,14 +165,11 @@ class Console:
             response = await view.render(template)
         if template == "toast.html":
             response.headers.update({"HX-Retarget": "#toasts", "HX-Reswap": "beforeend", "HX-Reselect": ".toast"})
-        for name in ("Retry-After",):
-            if name in error.headers:
-                response.headers[name] = error.headers[name]
         return response
 
     async def _nowhere(self, request: Request, error: Exception) -> Response:
         """There is no such page, or it does not do this."""
-        view = self._view(request, Route(request.method, request.scope["path"][:0], Who.ANYBODY, home.root), {})
+        view = self._view(request, Route(request.method, request.scope["path"][:0], Who.ANYBODY, home.root))
         refused = error.status_code if isinstance(error, HTTPException) else 404
         if refused == 405:
             view.error = MethodNotAllowed(f"{request.method[:20]} is not possible at this address")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 
 from starlette.responses import Response
 
-from naru.core.errors import BadRequest
 from naru.core.permissions import Permission
 from naru.web.console.language import N_
 from naru.web.console.routes import PROJECT, dialog, page
 from naru.web.console.view import View
-
-LIMITS = ("registries", "images", "artifacts", "tags")
 
 
 async def show(view: View) -> Response:
@@ -34,26 +30,7 @@ async def set_cves(view: View) -> Response:
     return view.redirect(view.url("settings"))
 
 
-async def limits_form(view: View) -> Response:
-    own = await view.services.projects.own(view.grant)
-    return await view.render("settings/limits.html", own=own, in_force=asdict(own.limits), limits=LIMITS)
-
-
-async def set_limits(view: View) -> Response:
-    """An empty field: the installation's own limit again."""
-    values: dict[str, int] = {}
-    for name in LIMITS:
-        text = view.field(name)
-        if text and not (text.isascii() and text.isdigit() and len(text) < 12):
-            raise BadRequest(f"'{text[:40]}' is no size; write a number, such as 50")
-        values[name] = int(text) if text else -1
-    await view.services.projects.set_limits(view.grant, values)
-    view.toast(N_("The limits were changed."))
-    return view.redirect(view.url("settings"))
-
-
 ROUTES = (
     page(PROJECT + "/settings", Permission.VIEW, show),
     *dialog(PROJECT + "/settings/cves", Permission.MANAGE, cves_form, set_cves),
-    *dialog(PROJECT + "/settings/limits", Permission.ADMINISTER, limits_form, set_limits),
 )

@@ -45,14 +45,13 @@ class View:
         templates: Templates,
         *,
         language: str,
-        form: Mapping[str, list[str]],
     ) -> None:
         self.request = request
         self.route = route
         self.services = services
         self.templates = templates
         self.language = language
-        self.form = form
+        self.form: Mapping[str, list[str]] = {}  # of a change, its fields
         self.transport: Transport = request.scope["naru.request"]
         self.secure = services.addresses.base_url(self.transport).startswith("https://")
         self.session: Session | None = None
