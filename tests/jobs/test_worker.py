@@ -250,6 +250,42 @@ async def test_effect_and_end_are_one(node: Node) -> None:
     assert await node.rows("SELECT status, detail FROM tasks") == [("Success", '{"n": 1}')]
 
 
+async def test_what_a_crash_left_begins_again_at_the_start(node: Node) -> None:
+    """Where one process works on the database nobody needs to wait for a lease."""
+    attempts = []
+
+    async def handler(context: Context, _job: Work) -> None:
+        attempts.append(context.attempt)
+
+    node.handlers.add(Work, handler)
+    await defer(node, Work())
+    await node.database.write(lambda tx: queue.claim(tx, ["work"], worker="crashed", claim="c", now=1))
+    await node.worker.settle()
+    assert attempts == []
+    await node.worker.start(alone=True)
+    await node.worker.settle()
+    assert attempts == [2]
+    assert "the worker crashed ended while it ran the task" in await node.log_of(1)
+
+
+async def test_discarded_runs_leave_nothing(node: Node) -> None:
+    fail = True
+
+    async def handler(context: Context, job: Work) -> None:
+        context.log("looked")
+        context.discard()
+        if job.name == "fails" and fail:
+            raise JobFailed("no")
+
+    node.handlers.add(Work, handler)
+    await defer(node, Work())
+    failed = await defer(node, Work(name="fails"))
+    both = await defer(node, Work(name="fails"), Work())
+    await node.worker.settle()
+    assert await node.rows("SELECT execution_id, status FROM tasks") == [(failed, "Error"), (both, "Error")]
+    assert await node.rows("SELECT id, status FROM executions") == [(failed, "Error"), (both, "Error")]
+
+
 # Nodes: two workers, with clocks that differ by minutes.
 
 

@@ -57,6 +57,8 @@ def worker(context: click.Context, /, **flags: Any) -> None:
     settings = _checked_settings()
     if not settings.job_workers:
         raise click.ClickException("NARU_JOB_WORKERS is 0, so that no job would run: give --jobs")
+    if not settings.database_file.exists():
+        raise click.ClickException("there is no database yet: start the server once, it makes the first accounts")
     logs.configure(settings)
     import uvloop  # noqa: PLC0415
 

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Beats in the time of a lease: so many may be late before it is lost.
 BEATS = 6
+#: How long tasks may take to end that were cut off.
+CANCEL_SECONDS = 5.0
 #: Waits between attempts to write how a task ended, when the database cannot be written.
 END_AGAIN_SECONDS = (0.5, 2.0, 5.0, 10.0)
 
@@ -90,12 +92,15 @@ class Worker:
         """Take no more tasks; give running ones the time to come to a safe point, then hand them back."""
         self._stopping = True
         self._database.on_deferred = None
-        runners = [running.runner for running in self._running.values() if running.runner is not None]
+        runners = {running.runner for running in self._running.values() if running.runner is not None}
         if runners:
-            await asyncio.wait(runners, timeout=grace_seconds)
+            _, runners = await asyncio.wait(runners, timeout=grace_seconds)
         for runner in runners:
             runner.cancel()
-        await asyncio.gather(*runners, return_exceptions=True)
+        if runners:
+            _, deaf = await asyncio.wait(runners, timeout=CANCEL_SECONDS)
+            if deaf:
+                log.error("%d tasks do not come to an end; others go on with them when their leases end", len(deaf))
         for loop in self._loops:
             loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -128,8 +133,10 @@ class Worker:
             except Exception:
                 log.exception("looking for jobs failed; it goes on")
             if wake is not None:
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await wake.wait()
 
     # Claiming.
 

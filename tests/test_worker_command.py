@@ -1,0 +1,74 @@
+"""``naru worker``: alone on its data folder, or not at all; jobs that a crash of the server left are done."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from tests.server import Server, running
+
+
+def ask(path: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def add_running_task(path: Path) -> None:
+    """A collection in the middle of which its worker was killed."""
+    ask(
+        path,
+        "INSERT INTO tasks (kind, subject, payload, status, priority, hold_unique, lock_key, attempts, max_attempts,"
+        " claim, worker, created_at)"
+        " VALUES ('collection', '', '{}', 'Running', 2, 0, 'collection', 1, 3, 'x', 'gone', 1)",
+    )
+
+
+def wait_for_success(path: Path, process: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + 20
+    while ask(path, "SELECT status FROM tasks") != [("Success",)]:
+        assert process is not None
+        assert process.poll() is None
+        assert time.monotonic() < deadline, ask(path, "SELECT status, error FROM tasks")
+        time.sleep(0.05)
+
+
+def test_refused_while_a_server_runs(server: Server) -> None:
+    answer = server.naru("worker")
+    assert answer.returncode == 1
+    assert "a server runs on this data folder, and its jobs run inside it" in answer.stderr
+    assert "NARU_JOB_WORKERS" in answer.stderr
+
+
+def test_refused_where_nothing_would_run(tmp_path: Path) -> None:
+    empty = Server(tmp_path / "data")
+    answer = empty.naru("worker")
+    assert (answer.returncode, "start the server once" in answer.stderr) == (1, True)
+    assert not (tmp_path / "data" / "naru.db").exists()
+    answer = empty.naru("worker", "--jobs", "0")
+    assert (answer.returncode, "NARU_JOB_WORKERS is 0" in answer.stderr) == (1, True)
+
+
+def test_what_a_killed_server_left_is_done(tmp_path: Path) -> None:
+    """By a worker alone, and by the server at its next start."""
+    with running(tmp_path / "data") as server:
+        database = server.data / "naru.db"
+        server.kill()
+        add_running_task(database)
+        worker = subprocess.Popen([sys.executable, "-m", "naru", "worker"], env=server.variables)
+        try:
+            wait_for_success(database, worker)
+            worker.terminate()
+            assert worker.wait(20) == 0
+        finally:
+            worker.kill()
+            worker.wait()
+        ask(database, "DELETE FROM tasks")
+        add_running_task(database)
+        server.start()
+        wait_for_success(database, server.process)
+        assert ask(database, "SELECT attempts FROM tasks") == [(2,)]
+        assert server.terminate() == 0
