@@ -113,8 +113,10 @@ class Deliveries:
                 log.warning("webhooks: events wait a moment: %s", error)
             except Exception:
                 log.exception("webhooks: events wait a moment")
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             prune_in -= POLL_SECONDS
 
