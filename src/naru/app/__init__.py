@@ -66,8 +66,8 @@ class Application:
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
-        self.cleaner = Cleaner(database=database, activity=self._activity, clock=clock, grace_seconds=grace)
-        rule = TrashRule(settings.trash_days, docker=settings.trash_docker_deletes)
+        rule = TrashRule(settings.trash_days, docker=settings.trash_docker_deletes, cleanup=settings.trash_cleanup)
+        self.cleaner = Cleaner(database=database, activity=self._activity, clock=clock, grace_seconds=grace, rule=rule)
         self._addresses = addresses = Addresses(
             external_url=settings.external_url,
             private_external_url=settings.private_external_url,

@@ -24,13 +24,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrashRule:
-    """``days``: how long deletions can be restored; 0: not at all. ``docker``: those by the distribution API, too."""
+    """``days``: how long deletions can be restored; 0: not at all. ``docker``: those by the distribution API, too;
+    ``cleanup``: and those by cleanup policies."""
 
     days: int
     docker: bool = False
+    cleanup: bool = False
 
-    def until(self, now: int, *, docker: bool = False) -> int | None:
-        """Until when a deletion of now can be restored (microseconds since 1970 UTC); None: it cannot."""
-        if not self.days or (docker and not self.docker):
+    def until(self, now: int, *, docker: bool = False, cleanup: bool = False) -> int | None:
+        """Until when a deletion of now can be restored (microseconds since 1970 UTC); None: it cannot. ``docker``,
+        ``cleanup``: who deletes; neither: the API."""
+        if not self.days or (docker and not self.docker) or (cleanup and not self.cleanup):
             return None
         return now + self.days * 86_400_000_000

@@ -179,6 +179,11 @@ class Settings(BaseSettings):
     trash_docker_deletes: bool = _option(
         _LIMITS, False, "Deletions by docker's API (`/v2/`) can be restored as well; else they are final at once."
     )
+    trash_cleanup: bool = _option(
+        _LIMITS,
+        False,
+        "What cleanup policies delete can be restored as well; its bytes become free so much later. Else it is final.",
+    )
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )

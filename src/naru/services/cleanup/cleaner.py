@@ -21,6 +21,7 @@ from naru.core.names import RepositoryName
 from naru.core.permissions import RegistryFacts
 from naru.core.ports import Clock
 from naru.core.protection import ImageProtection
+from naru.core.trash import TrashRule
 from naru.db import audit, protection, queue, usage
 from naru.db.cleanup import candidates, rules, runs
 from naru.db.cleanup.runs import Done, Run
@@ -69,13 +70,17 @@ class _Image:
 
 
 class Cleaner:
-    """``grace_seconds``: how long blobs stay linked after what used them went."""
+    """``grace_seconds``: how long blobs stay linked after what used them went. ``rule``: whether it goes to the
+    trash."""
 
-    def __init__(self, *, database: Database, activity: Activity, clock: Clock, grace_seconds: int) -> None:
+    def __init__(
+        self, *, database: Database, activity: Activity, clock: Clock, grace_seconds: int, rule: TrashRule
+    ) -> None:
         self._database = database
         self._activity = activity
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
+        self._rule = rule
 
     # A run.
 
@@ -252,11 +257,13 @@ class Cleaner:
         actor = Actor(image.job.actor or NOBODY)
         cause: dict[str, object] = {"cleanup": image.execution_id}
         place = (tx, image.registry, image.name, image.job.image_id)
+        keep = self._rule.until(now, cleanup=True)
         if decision.verdict is Verdict.DELETE:
-            remove_artifact(*place, decision.artifact.digest, actor, now, now + self._grace, cause)
+            digest = decision.artifact.digest
+            remove_artifact(*place, digest, actor, now, now + self._grace, cause, keep_until=keep)
         else:
             for tag in decision.remove:
-                remove_tag(*place, tag, actor, now, cause)
+                remove_tag(*place, tag, actor, now, cause, keep_until=keep)
 
 
 def remember(tx: Any, execution_id: int, registry_id: int, now: int) -> None:
