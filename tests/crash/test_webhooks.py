@@ -105,7 +105,7 @@ class Storm:
     def push_for(self, seconds: float) -> None:
         """Pushes one after the other; the server is killed in the middle."""
         end = time.monotonic() + seconds
-        with wire(self.server.port, timeout=5) as client:
+        with wire(self.server.port) as client:
             self.resume(client)
             while True:
                 self.number += 1
