@@ -201,7 +201,16 @@ def add_test(
     return inserted_id(tx.execute(webhook_deliveries.insert().values(values)))
 
 
-# The end by age
+# The end
+
+
+def drop(tx: Connection, webhook_id: int, limit: int) -> int:
+    """Remove up to ``limit`` deliveries of the webhook, whatever became of them; how many."""
+    some = select(_delivery.id).where(_delivery.webhook_id == webhook_id).order_by(_delivery.id).limit(limit)
+    ids = list(tx.execute(some).scalars())
+    if ids:
+        tx.execute(delete(webhook_deliveries).where(_delivery.id.in_(ids)))
+    return len(ids)
 
 
 def prune(tx: Connection, ended_before: int, limit: int) -> int:

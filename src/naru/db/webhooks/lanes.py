@@ -64,13 +64,18 @@ WAIT = """
         lease_until = NULL
     WHERE id = ?
 """
-RELEASE = "UPDATE webhook_targets SET lease_until = NULL WHERE id = ? AND lease = ?"
+#: Counted anew, should the number ever be wrong: else a lane that has nothing would be opened for ever.
+RELEASE = """
+    UPDATE webhook_targets SET lease_until = NULL, waiting =
+        (SELECT count(*) FROM webhook_deliveries d WHERE d.target_id = webhook_targets.id AND d.status = 'Pending')
+    WHERE id = ? AND lease = ?
+"""
 RELEASE_ALL = "UPDATE webhook_targets SET lease_until = NULL WHERE lease_until IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A claimed target: where to send and how. ``auth_header`` and ``secret`` are sealed."""
+    """A target: where to send and how. ``auth_header`` and ``secret`` are sealed."""
 
     target_id: int
     webhook_id: int
@@ -118,16 +123,13 @@ def open_lanes(tx: Connection, now: int, limit: int) -> list[tuple[int, int]]:
     return [(int(row[0]), int(row[1])) for row in execute(tx, OPEN, (now, now, limit)).fetchall()]
 
 
-def claim(tx: Connection, target_id: int, lease: int, until: int, now: int) -> Lane | None:
-    """The lane, held until ``until``; None when somebody else has it or it is gone."""
-    if execute(tx, CLAIM, (lease, until, target_id, now)).rowcount != 1:
-        return None
-    row = execute(tx, LANE, (target_id,)).fetchone()
-    return _lane(row)
+def claim(tx: Connection, target_id: int, lease: int, until: int, now: int) -> bool:
+    """Hold the lane until ``until``; False when somebody else has it or it is gone."""
+    return execute(tx, CLAIM, (lease, until, target_id, now)).rowcount == 1
 
 
 def lane(tx: Connection, target_id: int) -> Lane | None:
-    """The same without a claim."""
+    """Where to send and how, as it is now."""
     row = execute(tx, LANE, (target_id,)).fetchone()
     return None if row is None else _lane(row)
 
@@ -137,13 +139,13 @@ def _lane(row: Sequence[object]) -> Lane:
     return Lane(int(str(number)), int(str(webhook_id)), TargetKind(str(kind)), str(address), bool(skip), *rest)  # type: ignore[arg-type]
 
 
-def next_deliveries(tx: Connection, target_id: int, limit: int) -> list[Waiting]:
-    """The first ones that wait; none when the webhook was switched off."""
+def next_deliveries(tx: Connection, target_id: int, limit: int) -> tuple[Lane | None, list[Waiting]]:
+    """The lane as it is now, and the first deliveries that wait; none when the webhook was switched off."""
     is_on = execute(tx, IS_ON, (target_id,)).fetchone()
     if is_on is None or not is_on[0]:
-        return []
+        return None, []
     rows = execute(tx, NEXT, (target_id, limit)).fetchall()
-    return [Waiting(a, b, c, d, e, f, g, Events(kind)) for a, b, c, d, e, f, g, kind in rows]
+    return lane(tx, target_id), [Waiting(a, b, c, d, e, f, g, Events(kind)) for a, b, c, d, e, f, g, kind in rows]
 
 
 def _is_mine(tx: Connection, target_id: int, lease: int) -> bool:

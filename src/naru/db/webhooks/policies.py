@@ -176,6 +176,12 @@ def _add_targets(tx: Connection, webhook_id: int, targets: Sequence[Mapping[str,
         tx.execute(insert(webhook_targets), [{**one, "webhook_id": webhook_id} for one in targets])
 
 
+def switch_off(tx: Connection, webhook: Webhook) -> None:
+    """It hears of nothing more."""
+    tx.execute(update(webhooks).where(_hook.id == webhook.id).values(enabled=False))
+    refresh(tx, webhook.registry_id)
+
+
 def remove(tx: Connection, webhook: Webhook) -> None:
     """With its targets and their history."""
     tx.execute(delete(webhooks).where(_hook.id == webhook.id))

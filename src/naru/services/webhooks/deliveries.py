@@ -37,6 +37,8 @@ BUSY_BATCH = 8
 #: Targets that are sent to at once; those that failed before get half of the places, so that receivers that stall,
 #: however many, leave room.
 PLACES = 256
+#: Deliveries of a target that are read at once.
+AT_ONCE = 10
 LEASE = 120_000_000  # microseconds; far above what a try may take
 POLL_SECONDS = 0.5
 PRUNE_SECONDS = 60.0
@@ -176,10 +178,13 @@ class Deliveries:
         lease = secrets.randbits(62)
         try:
             now = self._clock.now()
-            lane = await self._database.write(lambda tx: lanes.claim(tx, target_id, lease, now + LEASE, now))
-            if lane is None:
+            if not await self._database.write(lambda tx: lanes.claim(tx, target_id, lease, now + LEASE, now)):
                 return
-            while waiting := await self._database.read(lambda tx: lanes.next_deliveries(tx, target_id, 20)):
+            while True:
+                # Anew each time: its owner may have given it another address or secret.
+                lane, waiting = await self._database.read(lambda tx: lanes.next_deliveries(tx, target_id, AT_ONCE))
+                if lane is None or not waiting:
+                    break
                 for one in waiting:
                     if not await self._deliver(lane, lease, one):
                         return

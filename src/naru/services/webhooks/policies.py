@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from naru.db.webhooks import policies as rows
 from naru.db.webhooks.history import Delivery, Filter, TryRow
 from naru.db.webhooks.policies import Target, Webhook
 from naru.services.vault import Vault
-from naru.services.webhooks.deliveries import Deliveries, one_line
+from naru.services.webhooks.deliveries import STEP, Deliveries, one_line
 from naru.services.webhooks.sending import AUTH_PURPOSE, SECRET_PURPOSE
 
 MAX_WEBHOOKS = 50  # of a registry
@@ -158,8 +159,15 @@ class Webhooks:
         self._changed()
 
     async def delete(self, grant: ProjectGrant, registry: RegistryFacts, webhook_id: int) -> None:
-        """With what waits for its targets, and its history. ``NotFound``."""
+        """With what waits for its targets, and its history. ``NotFound``.
+
+        In steps, for there may be much of it; one that is cut short leaves a webhook that is off.
+        """
         grant.require(Permission.MANAGE)
+        await self._database.write(lambda tx: rows.switch_off(tx, _find(tx, registry, webhook_id)))
+        self._changed()
+        while await self._database.write(lambda tx: history.drop(tx, webhook_id, STEP)) == STEP:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # pushes have their turn
 
         def remove(tx: Any) -> None:
             webhook = _find(tx, registry, webhook_id)
@@ -167,7 +175,6 @@ class Webhooks:
             self._record(tx, grant, registry, Action.WEBHOOK_DELETE, webhook.name, {})
 
         await self._database.write(remove)
-        self._changed()
 
     # Deliveries
 
