@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,33 @@ async def test_only_what_somebody_wants_is_written(naru: Naru) -> None:
         await admin.call("DELETE", f"{POLICIES}/{number}")
         await make.image(naru.admin, "team/app", "3", seed="3")
         assert outbox(naru) == 1
+
+
+async def test_what_webhooks_cost_a_push(naru: Naru) -> None:
+    """One statement, however many there are: what each is sent is made later."""
+    statements: list[str] = []
+    driver: Any = naru.core.database._connection.connection.driver_connection
+
+    async def push(name: str) -> list[str]:
+        driver.set_trace_callback(statements.append)
+        await make.image(naru.admin, name, "1", seed=name)
+        driver.set_trace_callback(None)
+        found = [
+            " ".join(one.split())[:40] for one in statements if not one.startswith(("BEGIN", "COMMIT", "SAVE", "REL"))
+        ]
+        statements.clear()
+        return found
+
+    async with receiving() as receiver:
+        await naru.application.deliveries.aclose()  # rounds would add statements of their own
+        await naru.registry("plain")
+        admin, _number = await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        for _ in range(4):
+            await admin.call("POST", POLICIES, policy(receiver.url, receiver.url + "/2", events=["PUSH_ARTIFACT"]))
+        plain, hooked = await push("plain/app"), await push("team/app")
+        more = [one for one in hooked if one not in plain]
+        assert more == ["INSERT INTO webhook_events (registry_id,"]
+        assert len(hooked) == len(plain) + 1
 
 
 async def test_a_push_that_is_refused_tells_nothing(naru: Naru) -> None:
