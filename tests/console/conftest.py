@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,13 +56,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with ``content.everything``, shared by all tests that look at pages. It has a user of each kind."""
     registries = {"NARU_BOOTSTRAP_REGISTRIES": "team,web,ml,empty", "NARU_ACCESS_LOG": "off"}
     with running(tmp_path_factory.mktemp("console") / "data", **registries) as server:
-        asyncio.run(fill(server))
+        with ThreadPoolExecutor(1) as elsewhere:  # the browser's driver has this thread's event loop
+            elsewhere.submit(asyncio.run, fill(server)).result()
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser; skipped with the reason where Playwright or Chromium is absent."""
+    """The browser; skipped with the reason where Playwright or Chromium is absent.
+
+    For modules without asynchronous tests: as long as it is there, its driver has the thread's event loop.
+    """
     try:
         from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
     except ImportError:

@@ -1,0 +1,115 @@
+"""axe-core over the pages, in both themes: no serious fault for those who do not see, or see little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.console.driving import DESKTOP, PHONE, Window, window
+from tests.server import Server
+
+RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations']}"
+SERIOUS = {"serious", "critical"}
+PROJECT_PAGES = (
+    "",
+    "/registries",
+    "/registries/web",
+    "/registries/web/quota",
+    "/registries/web/members",
+    "/registries/web/images",
+    "/registries/empty/images",
+    "/new-registry",
+    "/registries/web/delete",
+    "/members",
+    "/new-member",
+    "/audit",
+    "/settings",
+    "/settings/cves",
+)
+PAGES = (
+    "/account",
+    "/account/keys",
+    "/account/new-key",
+    "/account/password",
+    "/installation/users",
+    "/installation/users/1",
+    "/installation/new-user",
+    "/installation/projects",
+    "/nowhere",
+)
+TABS = ("tags", "layers", "config", "annotations", "accessories", "referrers", "manifest")
+
+
+#: Looked at again in the other theme, and at the width of a phone: what may differ there.
+IN_DARK = "{runOnly: {type: 'rule', values: ['color-contrast']}, resultTypes: ['violations']}"
+ON_A_PHONE = """{runOnly: {type: 'rule', values: ['link-name', 'button-name', 'summary-name', 'label', 'target-size',
+    'scrollable-region-focusable', 'link-in-text-block']}, resultTypes: ['violations']}"""
+
+
+def faults(made: Window, script: str) -> list[str]:
+    page = made.page
+    page.evaluate(script)  # as an extension of the browser would: the page's own policy lets in nothing from outside
+    found = _run(made, RULES)
+    page.emulate_media(color_scheme="dark")
+    found += _run(made, IN_DARK)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    found += _run(made, ON_A_PHONE)
+    page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    return found
+
+
+def _run(made: Window, rules: str) -> list[str]:
+    return [
+        f"{made.path()}: {one['id']} ({one['impact']}): {node['html'][:160]}"
+        for one in made.page.evaluate(f"axe.run(document, {rules})")["violations"]
+        if one["impact"] in SERIOUS
+        for node in one["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_no_page_has_a_serious_fault(chromium: Any, shop: Server, axe: str, language: str) -> None:
+    """All pages in English; in Korean, whose words differ and whose parts do not, those with the most words."""
+    with window(chromium, shop, language) as made:
+        made.go("/sign-in")
+        found = faults(made, axe)
+        base = made.sign_in()
+        paths = (*(base + one for one in PROJECT_PAGES), *PAGES)
+        for path in paths if language == "en" else (base, f"{base}/registries/web", "/account/keys"):
+            made.go(path)
+            found += faults(made, axe)
+        if language == "en":
+            found += of_an_artifact(made, base, axe) + of_a_dialog(made, base, axe)
+    assert found == []
+
+
+def of_an_artifact(made: Window, base: str, axe: str) -> list[str]:
+    page = made.go(f"{base}/registries/web/images/shop/-/artifacts")
+    page.click("tr:has-text('1.8.2') a.select")
+    page.wait_for_selector("#detail")
+    found = faults(made, axe)
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        page.wait_for_selector(f"#tab-{tab}[aria-current]")
+        found += faults(made, axe)
+    return found
+
+
+def of_a_dialog(made: Window, base: str, axe: str) -> list[str]:
+    page = made.go(f"{base}/registries")
+    page.click("header.page .button.primary")
+    page.wait_for_selector("dialog[open]")
+    found = faults(made, axe)
+    page.fill("dialog [name=name]", "team")
+    page.click("dialog button.primary")
+    page.wait_for_selector("dialog [role=alert]")
+    return found + faults(made, axe)
+
+
+def test_axe_complains_of_what_is_wrong(chromium: Any, shop: Server, axe: str) -> None:
+    with window(chromium, shop) as made:
+        made.go("/sign-in")
+        made.page.evaluate("document.querySelector('label').remove()")
+        assert faults(made, axe)
