@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
+from naru.core import errors
+from naru.core.errors import NaruError
 from naru.core.permissions import Role
 from naru.web.console import formats, refusals
 from naru.web.console.language import LANGUAGES, LOCALE, N_, compiled, messages_of, pick, read_po, translations
@@ -203,6 +205,13 @@ def test_the_sentences_of_the_services_are_known() -> None:
         if longest not in flat and message not in COMPOSED:
             unknown.append(message)
     assert unknown == []
+
+
+def test_no_refusal_is_told_as_a_failure_of_the_server() -> None:
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, NaruError):
+            told = refusals.explain(kind("why"), translations("en"))
+            assert (told.title == "The server failed") is (kind is NaruError), kind
 
 
 def test_a_value_with_braces_is_told_as_it_is() -> None:

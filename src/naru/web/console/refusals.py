@@ -47,6 +47,7 @@ KINDS: dict[type[NaruError], tuple[str, str]] = {
     errors.LimitExceeded: (N_("A limit is reached"), N_("Delete what is not needed, or have the limit raised.")),
     errors.Conflict: (N_("This is not possible as things are"), _CHECK),
     errors.ArtifactInUse: (N_("It is still in use"), N_("Delete what uses it first.")),
+    errors.ProtectedTag: (N_("It is protected"), N_("Change or disable the protection policy first.")),
     errors.TooManyRequests: (N_("Too many attempts"), N_("Wait a little, then try again.")),
     errors.MethodNotAllowed: (N_("This address does not do that"), _LIST),
     errors.NotAvailable: (N_("This version cannot do that yet"), N_("See the list of changes for what is planned.")),
@@ -140,6 +141,9 @@ def _value(values: dict[str, str], place: re.Match[str]) -> str:
 
 
 def explain(error: NaruError, translation: gettext.NullTranslations) -> Refusal:
-    title, advice = next(KINDS[kind] for kind in type(error).__mro__ if kind in KINDS)
+    kind = next(kind for kind in type(error).__mro__ if kind in KINDS)
+    if kind is NaruError and error.status < 500:  # no failure of ours, whatever it is
+        kind = errors.BadRequest
+    title, advice = KINDS[kind]
     text = told(error.message, translation)
     return Refusal(error.status, translation.gettext(title), text[:1].upper() + text[1:], translation.gettext(advice))
