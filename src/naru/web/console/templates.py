@@ -27,6 +27,7 @@ class Templates:
     def __init__(self, assets: Assets, clock: Clock) -> None:
         self._assets = assets
         self._clock = clock
+        self._icons: dict[str, Markup] = {}
         self._environments = {language: self._environment(language) for language in LANGUAGES}
 
     def translation(self, language: str) -> gettext.NullTranslations:
@@ -71,9 +72,11 @@ class Templates:
         return made
 
     def _icon(self, name: str) -> Markup:
-        return Markup('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>').format(
-            self._assets.address("vendor/icons.svg"), name
-        )
+        found = self._icons.get(name)
+        if found is None:
+            picture = Markup('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>')
+            found = self._icons[name] = picture.format(self._assets.address("vendor/icons.svg"), name)
+        return found
 
 
 def short(digest: str) -> str:
