@@ -84,3 +84,8 @@ async def administrator(naru: Naru, language: str = "en") -> Visitor:
 
 async def appkey_of(naru: Naru) -> str:
     return (await naru.core.operator()).project.appkey
+
+
+async def signed_in(naru: Naru, language: str = "en") -> tuple[Visitor, str]:
+    """The administrator, and the address of the default project."""
+    return await administrator(naru, language), f"/projects/{await appkey_of(naru)}"
