@@ -45,6 +45,7 @@ FORGET_PENDING = """
 """
 TAG_COUNT = "SELECT count(*) FROM tags WHERE artifact_id = ?"
 LAST_DELTA = "SELECT max(id) FROM usage_deltas"
+SINCE = "SELECT coalesce(sum(bytes), 0) FROM usage_deltas WHERE id > ? AND registry_id = ?"
 FOLDED = "SELECT registry_id, sum(bytes) FROM usage_deltas WHERE id <= ? GROUP BY registry_id"
 FOLD = "UPDATE registries SET used_bytes = used_bytes + ? WHERE id = ?"
 FORGET_DELTAS = "DELETE FROM usage_deltas WHERE id <= ?"
@@ -129,6 +130,16 @@ def add_pending(tx: Connection, registry_id: int, image_id: int, blob_id: int) -
 def forget_pending(tx: Connection, image_id: int, artifact_id: int) -> None:
     """The artifact uses its blobs now."""
     execute(tx, FORGET_PENDING, (image_id, artifact_id))
+
+
+def last_delta(tx: Connection) -> int:
+    """Where the changes stand now, for ``freed_since``; within one transaction, for others fold them."""
+    return int(execute(tx, LAST_DELTA).fetchone()[0] or 0)
+
+
+def freed_since(tx: Connection, registry_id: int, delta: int) -> int:
+    """Bytes that the registry uses less than when the changes stood there."""
+    return -int(execute(tx, SINCE, (delta, registry_id)).fetchone()[0])
 
 
 def fold(tx: Connection) -> None:

@@ -35,7 +35,7 @@ from naru.services.removal import remove_artifact, remove_tag
 IMAGES = 500
 #: Artifacts that one read decides about, tags that it holds on to, and changes in one transaction: some milliseconds,
 #: so that pushes wait no longer than that.
-ARTIFACTS = 1000
+ARTIFACTS = 250
 TAGS = 50_000
 CHANGES = 25
 #: Runs of a registry that keep their verdicts; of older ones the counts stay. Verdicts removed in one transaction.
@@ -148,9 +148,11 @@ class Cleaner:
         while True:
             context.check()
             await self._activity.flush()  # pulls of the last second count
+            began = time.monotonic()
             decisions = await self._database.read(lambda tx, after=after: self._decide(tx, image, after))  # type: ignore[misc]
             if not decisions:
                 break
+            await asyncio.sleep(time.monotonic() - began)  # half of the time belongs to pushes and pulls
             for part in _parts(decisions):
                 context.check()
                 await self._carry_out(context, image, part)
@@ -181,9 +183,14 @@ class Cleaner:
                 last = (artifact.pushed_at, artifact.id)
             return last
 
-        while (last := await self._database.read(look)) is not None:
+        while True:
             context.check()
+            began = time.monotonic()
+            last = await self._database.read(look)
+            if last is None:
+                return
             after = last
+            await asyncio.sleep(time.monotonic() - began)
 
     def _decide(self, tx: Any, image: _Image, after: tuple[int, int]) -> list[Decision]:
         """About the next artifacts. Of those that stay only what is shown of them is held on to."""
@@ -209,7 +216,7 @@ class Cleaner:
                 done = await self._try(image, part)
             await context.write(lambda tx: runs.add_verdicts(tx, context.task_id, done))
         if any(one.changes for one in part):
-            await asyncio.sleep(time.monotonic() - began)  # half of the time belongs to pushes
+            await asyncio.sleep(time.monotonic() - began)
 
     async def _try(self, image: _Image, part: Sequence[Decision]) -> list[Done]:
         def attempt(tx: Any) -> None:
@@ -225,13 +232,14 @@ class Cleaner:
         if not any(one.changes for one in part):
             return [Done(one) for one in part]
         protecting = protection.of_image(tx, image.job.image_id)
-        used = usage.used(tx, image.registry.id)
         done = []
         for one in part:
-            decision = self._change(tx, image, one, protecting) if one.changes else one
-            left = usage.used(tx, image.registry.id) if decision.changes else used
-            done.append(Done(decision, used - left))
-            used = left
+            if one.changes:
+                before = usage.last_delta(tx)
+                decision = self._change(tx, image, one, protecting)
+                done.append(Done(decision, usage.freed_since(tx, image.registry.id, before)))
+            else:
+                done.append(Done(one))
         return done
 
     def _change(self, tx: Any, image: _Image, decided: Decision, protecting: ImageProtection) -> Decision:
