@@ -22,6 +22,8 @@ from tests.make import manifest_of, sha256
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 
 KEPT = 20
+#: A task is tried so often.
+MOST_KILLS = 50
 
 
 class Registry:
@@ -52,26 +54,26 @@ class Registry:
             return connection.execute(sql).fetchall()
 
 
-def killed_again_and_again(server: Server, registry: Registry, run: int, seed: int, most: int) -> Iterator[str]:
+def killed_again_and_again(server: Server, registry: Registry, run: int, seed: int, pause: float) -> Iterator[str]:
     """Tags that were pushed meanwhile; ends when the run has ended."""
     moments = random.Random(seed)
-    for number in range(most):
+    for number in range(MOST_KILLS):
         server.start()
         with wire(server.port) as client:
             try:
                 registry.push(client, f"during-{number}")
                 yield f"during-{number}"
-                time.sleep(moments.uniform(0, 0.2))
+                time.sleep(moments.uniform(0, pause))
                 if registry.call(client, "GET", f"/executions/{run}")["execution"]["end_time"]:
                     return
             except Gone:  # nothing was answered
                 pass
         server.kill()
-    raise AssertionError(f"the run did not end in {most} rounds of seed {seed}")
+    raise AssertionError(f"the run did not end in {MOST_KILLS} rounds of seed {seed}")
 
 
-def storm(data: Path, artifacts: int, seed: int, most: int) -> int:
-    """How often the server was killed."""
+def storm(data: Path, artifacts: int, seed: int, pause: float) -> int:
+    """How often the server was killed, each time within ``pause`` seconds."""
     server = Server(data, {"NARU_BOOTSTRAP_APPKEY": "cleaning", "NARU_ACCESS_LOG": "off"})
     registry = Registry(server)
     try:
@@ -86,7 +88,7 @@ def storm(data: Path, artifacts: int, seed: int, most: int) -> int:
             registry.call(client, "POST", "/executions", {})
             run = registry.call(client, "GET", "/executions")["executions"][0]["id"]
         server.kill()
-        during = list(killed_again_and_again(server, registry, run, seed, most))
+        during = list(killed_again_and_again(server, registry, run, seed, pause))
         with wire(server.port) as client:
             shown = registry.call(client, "GET", f"/executions/{run}")["execution"]
             (task,) = registry.call(client, "GET", f"/executions/{run}/tasks")["tasks"]
@@ -106,10 +108,10 @@ def storm(data: Path, artifacts: int, seed: int, most: int) -> int:
 
 
 def test_a_cleanup_survives_kills(tmp_path: Path) -> None:
-    storm(tmp_path / "data", 200, random.randrange(1_000_000), most=30)
+    storm(tmp_path / "data", 200, random.randrange(1_000_000), pause=0.2)
 
 
 @pytest.mark.soak
 def test_a_cleanup_survives_many_kills(tmp_path: Path) -> None:
-    kills = sum(storm(tmp_path / f"data{part}", 6000, random.randrange(1_000_000), most=200) for part in range(4))
+    kills = sum(storm(tmp_path / f"data{part}", 3000, random.randrange(1_000_000), pause=0.6) for part in range(3))
     assert kills > 20
