@@ -23,9 +23,8 @@ ARTIFACTS = 11
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "STEP", 3)
+    monkeypatch.setattr(moves, "MERGED", 2)
     monkeypatch.setattr(moves, "ROWS", 4)
-    monkeypatch.setattr(moves.settle, "__defaults__", (3,))
-    monkeypatch.setattr(moves.unsettle, "__defaults__", (3,))
 
 
 class Cut(Exception):  # what happens to a process that is killed

@@ -82,8 +82,9 @@ class PushLimits:
             )
         artifacts = self._artifacts if own.artifacts is None else own.artifacts
         if listed > 0 and counted.listed > artifacts:
+            more = f" and would get {listed} more" if listed > 1 else ""
             raise LimitExceeded(
-                f"image '{name}' has {counted.listed - listed} artifacts, its limit is {artifacts}; {_RAISE}"
+                f"image '{name}' has {counted.listed - listed} artifacts{more}, its limit is {artifacts}; {_RAISE}"
             )
 
     def _check_tags(self, own: usage.Limits, name: RepositoryName, used: int) -> None:

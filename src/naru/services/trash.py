@@ -10,7 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from naru.core.audit import Action
@@ -53,15 +54,46 @@ class DeletedView:
     tags: list[str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back. ``image``: registry/image where it is now. ``left_out``: tags that name something else now."""
+    """What came back. ``image``: registry/image where it is now. ``left_out``: tags that name something else now.
+    ``done``: all came back."""
 
     image: str
     artifacts: int = 0
     tags: int = 0
     left_out: list[str] = field(default_factory=list)
-    done: bool = True
+    done: bool = False
+
+    def with_step(self, step: Restored) -> Restored:
+        """After a further step."""
+        left_out = [*self.left_out, *step.left_out][: restores.TOLD]
+        return Restored(self.image, self.artifacts + step.artifacts, self.tags + step.tags, left_out, step.done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A restore under way. ``one`` as it was found; ``needed`` bytes by which usage grows; ``ids`` of its artifacts,
+    those before ``at`` are back."""
+
+    grant: ProjectGrant
+    one: Deleted
+    name: RepositoryName
+    taken: Taken
+    needed: int
+    ids: list[int]
+    back: Restored
+    at: int = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it comes back in steps: an image that one step cannot hold."""
+        return self.one.kind == Kind.IMAGE and len(self.ids) > moves.STEP
+
+    @property
+    def step(self) -> int:
+        """Artifacts of one step into an image that is there."""
+        return moves.MERGED if self.is_large else len(self.ids)
 
 
 class Trash:
@@ -112,109 +144,65 @@ class Trash:
         what a tag named is gone; ``ProtectedTag`` for one that may not be moved back; ``LimitExceeded``.
         """
         grant.require(Permission.MANAGE)
-        one, needed = await self._database.read(lambda tx: _asked(tx, grant, trash_id))
-        name = RepositoryName.parse(f"{one.registry}/{image or one.image}")
-        if one.kind == Kind.TAG and image not in {None, one.image}:
-            raise BadRequest("a tag can only be restored to its own image")
-        whole = Restored(str(name))
+        asked = await self._database.read(lambda tx: _ask(tx, grant, trash_id, taken, image))
         try:
-            while True:
-                step = await self._paced(lambda tx: self._restore_step(tx, grant, trash_id, name, taken, needed))
-                whole.artifacts += step.artifacts
-                whole.tags += step.tags
-                whole.left_out += step.left_out[: restores.TOLD - len(whole.left_out)]
-                if step.done:
-                    return whole
+            while not asked.back.done:
+                step = await self._paced(partial(self._restore_step, asked))
+                asked = replace(asked, back=asked.back.with_step(step), at=asked.at + asked.step)
         except BaseException:
-            if one.artifacts > moves.STEP:  # its usage was put back in steps: the collector takes it off again
+            if asked.is_large:  # its usage was put back in steps: the collector takes it off again
                 self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore")
             raise
+        return asked.back
 
-    def _restore_step(
-        self, tx: Any, grant: ProjectGrant, trash_id: int, name: RepositoryName, taken: Taken, needed: int
-    ) -> Restored:
+    def _restore_step(self, asked: _Asked, tx: Any) -> Restored:
         now = self._clock.now()
-        one = _find(tx, grant, trash_id)
-        target = image_rows.find_image(tx, one.registry_id, name.image)
+        one = _find(tx, asked.grant, asked.one.id)
+        target = image_rows.find_image(tx, one.registry_id, asked.name.image)
         if one.kind == Kind.TAG:
-            step = self._restore_tag(tx, grant, one, name, target, taken, now)
+            step = self._restore_tag(tx, asked, one, target, now)
         elif one.kind == Kind.IMAGE and target is None and not one.partial:
-            step = self._reveal(tx, grant, one, name, needed, now)
+            step = self._reveal(tx, asked, one, now)
         else:
-            step = self._merge(tx, grant, one, name, target, taken, now)
+            step = self._merge(tx, asked, one, target, now)
         if step.done:
-            detail: dict[str, object] = {
-                "trash": one.id,
-                "kind": one.kind,
-                "artifacts": step.artifacts,
-                "tags": step.tags,
-                "deleted_by": one.actor,
-            }
-            if one.digest is not None:
-                detail["digest"] = one.digest
-            if step.left_out:
-                detail["left_out"] = step.left_out[:SHOWN_TAGS]
-            resource = f"{name}:{one.tag}" if one.tag else f"{name}@{one.digest}" if one.digest else str(name)
-            audit.record(tx, grant.project.id, now, Action.TRASH_RESTORE, grant.actor, resource, detail)
+            _record(tx, asked, asked.back.with_step(step), now)
         else:
-            rows.keep_busy(tx, trash_id, now + BUSY_MICROSECONDS)
+            rows.keep_busy(tx, one.id, now + BUSY_MICROSECONDS)
         return step
 
-    def _reveal(
-        self, tx: Any, grant: ProjectGrant, one: Deleted, name: RepositoryName, needed: int, now: int
-    ) -> Restored:
+    def _reveal(self, tx: Any, asked: _Asked, one: Deleted, now: int) -> Restored:
         """The whole image under its name: bytes count first, in steps if it is large; then it is there, at once."""
-        if not moves.unsettle(tx, one.id):
-            return Restored(str(name), done=False)
+        name = asked.name
+        if not moves.unsettle(tx, one.id, asked.ids):
+            return Restored(str(name))
         counted = restores.reveal(tx, one, name.image, now)
-        self._limits.check_restored(tx, one.registry_id, name, counted, listed=one.listed, tags=0, added=needed)
+        added = asked.needed
+        self._limits.check_restored(tx, one.registry_id, name, counted, listed=one.listed, tags=0, added=added)
         if one.image_id is not None:
-            outbox.tell_image(tx, one.registry_id, Events.PUSH, now, grant.actor, name.image, one.image_id)
-        return Restored(str(name), one.artifacts, one.tags)
+            outbox.tell_image(tx, one.registry_id, Events.PUSH, now, asked.grant.actor, name.image, one.image_id)
+        return Restored(str(name), one.artifacts, one.tags, done=True)
 
-    def _merge(
-        self,
-        tx: Any,
-        grant: ProjectGrant,
-        one: Deleted,
-        name: RepositoryName,
-        target: int | None,
-        taken: Taken,
-        now: int,
-    ) -> Restored:
+    def _merge(self, tx: Any, asked: _Asked, one: Deleted, target: int | None, now: int) -> Restored:
         """Into an image that is there, or is made. An artifact with what belongs to it in one transaction; a whole
         image in steps: what is there while they go on is whole, artifact by artifact."""
+        name, actor = asked.name, asked.grant.actor
         if target is None:
             target = image_rows.ensure_image(tx, one.registry_id, name.image, now)
-        elif taken is Taken.REFUSE:
+        elif asked.taken is Taken.REFUSE and not asked.is_large:
             _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
-        limit = moves.STEP if one.kind == Kind.IMAGE else one.artifacts + 1
-        step = restores.merge(tx, one, target, taken, grant.actor.name, now, limit)
+        ids = asked.ids[asked.at : asked.at + asked.step]
+        step = restores.merge(tx, one, target, asked.taken, actor.name, now, ids)
         if step.counted is not None:
-            self._limits.check_restored(
-                tx,
-                one.registry_id,
-                name,
-                step.counted,
-                listed=step.listed,
-                tags=step.most_tags,
-                added=step.added,
-            )
+            counted, most, added = step.counted, step.most_tags, step.added
+            self._limits.check_restored(tx, one.registry_id, name, counted, listed=step.listed, tags=most, added=added)
         for digest, tags in step.came:
             back = [tag for tag in tags if tag not in step.left_out]
-            outbox.tell(tx, one.registry_id, Events.PUSH, now, grant.actor, name.image, digest, back)
+            outbox.tell(tx, one.registry_id, Events.PUSH, now, actor, name.image, digest, back)
         return Restored(str(name), step.artifacts, len(step.tags), step.left_out, step.done)
 
-    def _restore_tag(
-        self,
-        tx: Any,
-        grant: ProjectGrant,
-        one: Deleted,
-        name: RepositoryName,
-        target: int | None,
-        taken: Taken,
-        now: int,
-    ) -> Restored:
+    def _restore_tag(self, tx: Any, asked: _Asked, one: Deleted, target: int | None, now: int) -> Restored:
+        name = asked.name
         tag, digest = one.tag or "", one.digest or ""
         artifact_id = None if target is None else image_rows.find_artifact(tx, target, digest)
         if target is None or artifact_id is None:
@@ -222,11 +210,11 @@ class Trash:
             cure = f"restore deletion {held} first, which has it" if held else "push it again, then make the tag anew"
             raise Conflict(f"the tag '{tag}' named {digest}, which image '{name}' has no more; {cure}")
         names = image_rows.tagged(tx, target, tag)
-        if names not in {None, digest} and taken is not Taken.MOVE:
+        if names not in {None, digest} and asked.taken is not Taken.MOVE:
             _refuse_taken([(tag, str(names))], name)
-        restores.restore_tag(tx, one, target, artifact_id, grant.actor.name, now)
+        restores.restore_tag(tx, one, target, artifact_id, asked.grant.actor.name, now)
         self._limits.check_tag(tx, one.registry_id, name, artifact_id)
-        return Restored(str(name), 0, 1)
+        return Restored(str(name), 0, 1, done=True)
 
     # For good.
 
@@ -269,8 +257,10 @@ class Trash:
     async def settle(self, trash_id: int) -> None:
         """Take a hidden image off the usage of its registry, in steps."""
 
+        ids = await self._database.read(lambda tx: rows.ids_in(tx, trash_id))
+
         def step(tx: Any) -> bool:
-            return rows.is_busy(tx, trash_id, self._clock.now()) or moves.settle(tx, trash_id)
+            return rows.is_busy(tx, trash_id, self._clock.now()) or moves.settle(tx, trash_id, ids)
 
         while not await self._paced(step):
             pass
@@ -323,15 +313,41 @@ def _find(tx: Any, grant: ProjectGrant, trash_id: int) -> Deleted:
     return one
 
 
-def _asked(tx: Any, grant: ProjectGrant, trash_id: int) -> tuple[Deleted, int]:
-    """The deletion, and by how many bytes usage will grow. ``LimitExceeded`` when the quota has no room for them."""
+def _ask(tx: Any, grant: ProjectGrant, trash_id: int, taken: Taken, image: str | None) -> _Asked:
+    """``NotFound``, ``NameInvalid``, ``BadRequest``; ``LimitExceeded`` when the quota has no room for it; ``Conflict``
+    for a large image, whose tags are looked at once."""
     one = _find(tx, grant, trash_id)
+    name = RepositoryName.parse(f"{one.registry}/{image or one.image}")
+    back = Restored(str(name))
     if one.kind == Kind.TAG:
-        return one, 0
+        if name.image != one.image:
+            raise BadRequest("a tag can only be restored to its own image")
+        return _Asked(grant, one, name, taken, 0, [], back)
     needed = rows.needed_bytes(tx, one)
     if needed:
         check_room(tx, one.registry_id, one.registry, usage.quota(tx, one.registry_id), needed, counted=False)
-    return one, needed
+    asked = _Asked(grant, one, name, taken, needed, rows.ids_in(tx, trash_id), back)
+    target = image_rows.find_image(tx, one.registry_id, name.image)
+    if asked.is_large and taken is Taken.REFUSE and target is not None:
+        _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
+    return asked
+
+
+def _record(tx: Any, asked: _Asked, back: Restored, now: int) -> None:
+    one, grant = asked.one, asked.grant
+    detail: dict[str, object] = {
+        "trash": one.id,
+        "kind": one.kind,
+        "artifacts": back.artifacts,
+        "tags": back.tags,
+        "deleted_by": one.actor,
+    }
+    if one.digest is not None:
+        detail["digest"] = one.digest
+    if back.left_out:
+        detail["left_out"] = back.left_out[:SHOWN_TAGS]
+    what = f":{one.tag}" if one.tag else f"@{one.digest}" if one.digest else ""
+    audit.record(tx, grant.project.id, now, Action.TRASH_RESTORE, grant.actor, f"{asked.name}{what}", detail)
 
 
 def _refuse_taken(taken: list[tuple[str, str]], name: RepositoryName) -> None:

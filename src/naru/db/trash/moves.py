@@ -5,7 +5,8 @@ Each does a bounded amount of work, so that the one writer is never busy for lon
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
@@ -13,8 +14,12 @@ from naru.db.engine import execute, execute_many
 from naru.db.schema.trash import SETTLED
 from naru.db.usage import ADD_DELTA
 
-#: Artifacts that one step takes off the usage, puts back, moves or removes: some ten milliseconds.
+#: Artifacts that one step takes off the usage, puts back or removes: some ten milliseconds.
 STEP = 200
+#: Artifacts that one step of a restore moves to an image that is there: row by row, so fewer.
+MERGED = 50
+#: Values of one IN list.
+CHUNK = 5_000
 #: Links or rows of a tag's history that one step removes.
 ROWS = 2_000
 
@@ -34,44 +39,31 @@ MOVE = tuple(
 MOVE_TAGS = "UPDATE tags SET image_id = ? WHERE artifact_id = ?"
 
 UNSETTLED = "SELECT registry_id, image_id, settled_to FROM trash WHERE id = ?"
+IDS = "SELECT id FROM artifacts WHERE image_id = ? ORDER BY id"
 NEXT = "SELECT id FROM artifacts WHERE image_id = ? AND id > ? ORDER BY id LIMIT ?"
 LAST = "SELECT id FROM artifacts WHERE image_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
-MANIFEST_BYTES = "SELECT coalesce(sum(manifest_size), 0) FROM artifacts WHERE image_id = ? AND id BETWEEN ? AND ?"
-_USED = "SELECT blob_id FROM artifact_blobs WHERE image_id = ? AND artifact_id BETWEEN ? AND ?"
-DROP = f"""
-    UPDATE registry_blobs SET artifacts = artifacts - (SELECT count(*) FROM artifact_blobs ab
-        WHERE ab.image_id = ? AND ab.blob_id = registry_blobs.blob_id AND ab.artifact_id BETWEEN ? AND ?)
-    WHERE registry_id = ? AND blob_id IN ({_USED})
+MANIFEST_BYTES = "SELECT coalesce(sum(manifest_size), 0) FROM artifacts WHERE id IN ({})"
+USES = "SELECT blob_id, count(*) FROM artifact_blobs WHERE artifact_id IN ({}) GROUP BY blob_id"
+DROP = "UPDATE registry_blobs SET artifacts = artifacts - ? WHERE registry_id = ? AND blob_id = ?"
+FREED = """
+    SELECT rb.blob_id, b.size FROM registry_blobs rb JOIN blobs b ON b.id = rb.blob_id
+    WHERE rb.registry_id = ? AND rb.blob_id IN ({}) AND rb.artifacts <= 0
 """
-_NO_MORE_USED = f"registry_id = ? AND artifacts <= 0 AND blob_id IN ({_USED})"
-FREED = (
-    f"SELECT coalesce(sum(size), 0) FROM blobs WHERE id IN (SELECT blob_id FROM registry_blobs WHERE {_NO_MORE_USED})"
-)
-FORGET = f"DELETE FROM registry_blobs WHERE {_NO_MORE_USED}"
-TAKEN = f"""
-    SELECT coalesce(sum(size), 0) FROM blobs WHERE id IN ({_USED})
+FORGET = "DELETE FROM registry_blobs WHERE registry_id = ? AND blob_id = ?"
+TAKEN = """
+    SELECT coalesce(sum(size), 0) FROM blobs WHERE id IN ({})
         AND NOT EXISTS (SELECT 1 FROM registry_blobs rb WHERE rb.registry_id = ? AND rb.blob_id = blobs.id)
 """
 USE = """
-    INSERT INTO registry_blobs (registry_id, blob_id, artifacts)
-    SELECT ?, blob_id, count(*) FROM artifact_blobs WHERE image_id = ? AND artifact_id BETWEEN ? AND ? GROUP BY blob_id
+    INSERT INTO registry_blobs (registry_id, blob_id, artifacts) VALUES (?, ?, ?)
     ON CONFLICT (registry_id, blob_id) DO UPDATE SET artifacts = registry_blobs.artifacts + excluded.artifacts
 """
 SET_SETTLED = "UPDATE trash SET settled_to = ?, bytes = bytes + ? WHERE id = ?"
 
-TO_REMOVE = "SELECT id FROM artifacts WHERE image_id = ? ORDER BY id LIMIT ?"
+TO_REMOVE = "SELECT id FROM artifacts WHERE image_id = ? LIMIT ?"
 LINKS = "SELECT blob_id FROM blob_links WHERE image_id = ? LIMIT ?"
 REVIEW = "INSERT INTO blob_reviews (blob_id) VALUES (?) ON CONFLICT DO NOTHING"
 MOVES_OF_TAGS = "SELECT id FROM tag_history WHERE image_id = ? ORDER BY id LIMIT ?"
-
-
-class Span(NamedTuple):
-    """Artifacts of a hidden image by their ids, both ends included."""
-
-    registry_id: int
-    image_id: int
-    first: int
-    last: int
 
 
 def move_artifact(tx: Connection, artifact_id: int, image_id: int, now: int) -> None:
@@ -86,54 +78,81 @@ def move_tags(tx: Connection, artifact_id: int, image_id: int) -> None:
     execute(tx, MOVE_TAGS, (image_id, artifact_id))
 
 
-def drop(tx: Connection, span: Span) -> int:
+def ids_of(tx: Connection, image_id: int) -> list[int]:
+    """Artifacts of a hidden image, to be handed to the steps: they need not look for them again and again."""
+    return [row[0] for row in execute(tx, IDS, (image_id,))]
+
+
+def drop(tx: Connection, registry_id: int, ids: Sequence[int]) -> int:
     """The artifacts are no usage of the registry any more. The bytes that nothing of it uses now."""
-    registry_id, image_id, first, last = span
-    ends = (image_id, first, last)
-    execute(tx, DROP, (*ends, registry_id, *ends))
-    freed = int(execute(tx, MANIFEST_BYTES, ends).fetchone()[0])
-    freed += int(execute(tx, FREED, (registry_id, *ends)).fetchone()[0])
-    execute(tx, FORGET, (registry_id, *ends))
+    freed, uses = _of(tx, ids)
+    execute_many(tx, DROP, [(count, registry_id, blob_id) for blob_id, count in uses.items()])
+    for part in _parts(list(uses)):
+        for blob_id, size in execute(tx, FREED.format(_marks(part)), (registry_id, *part)).fetchall():
+            execute(tx, FORGET, (registry_id, blob_id))
+            freed += int(size)
     if freed:
         execute(tx, ADD_DELTA, (registry_id, -freed))
     return freed
 
 
-def use(tx: Connection, span: Span) -> int:
+def use(tx: Connection, registry_id: int, ids: Sequence[int]) -> int:
     """The artifacts are usage of the registry again. The bytes that this added."""
-    registry_id, image_id, first, last = span
-    ends = (image_id, first, last)
-    added = int(execute(tx, MANIFEST_BYTES, ends).fetchone()[0])
-    added += int(execute(tx, TAKEN, (*ends, registry_id)).fetchone()[0])
-    execute(tx, USE, (registry_id, *ends))
+    added, uses = _of(tx, ids)
+    for part in _parts(list(uses)):
+        added += int(execute(tx, TAKEN.format(_marks(part)), (*part, registry_id)).fetchone()[0])
+    execute_many(tx, USE, [(registry_id, blob_id, count) for blob_id, count in uses.items()])
     if added:
         execute(tx, ADD_DELTA, (registry_id, added))
     return added
 
 
-def settle(tx: Connection, trash_id: int, limit: int = STEP) -> bool:
-    """Take up to ``limit`` more artifacts of the deletion off the usage of its registry. Whether all are off."""
+def _of(tx: Connection, ids: Sequence[int]) -> tuple[int, dict[int, int]]:
+    """Bytes of the manifests, and how many of the artifacts use each blob."""
+    size = int(execute(tx, MANIFEST_BYTES.format(_marks(ids)), ids).fetchone()[0])
+    return size, {row[0]: row[1] for row in execute(tx, USES.format(_marks(ids)), ids)}
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _parts(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+
+
+def settle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) -> bool:
+    """Take up to ``STEP`` more artifacts of the deletion off the usage of its registry. Whether all are off. ``ids``:
+    as ``ids_of`` has them."""
     row = execute(tx, UNSETTLED, (trash_id,)).fetchone()
     if row is None or row[2] == SETTLED:
         return True
     registry_id, image_id, settled_to = row
-    ids = [one[0] for one in execute(tx, NEXT, (image_id, settled_to, limit + 1))]
-    done = len(ids) <= limit
-    freed = drop(tx, Span(registry_id, image_id, ids[0], ids[:limit][-1])) if ids else 0
-    execute(tx, SET_SETTLED, (SETTLED if done else ids[limit - 1], freed, trash_id))
+    if ids is None:
+        step = [one[0] for one in execute(tx, NEXT, (image_id, settled_to, STEP + 1))]
+    else:
+        place = bisect_right(ids, settled_to)
+        step = list(ids[place : place + STEP + 1])
+    done = len(step) <= STEP
+    freed = drop(tx, registry_id, step[:STEP])
+    execute(tx, SET_SETTLED, (SETTLED if done else step[STEP - 1], freed, trash_id))
     return done
 
 
-def unsettle(tx: Connection, trash_id: int, limit: int = STEP) -> bool:
-    """Count up to ``limit`` more artifacts of the deletion as usage again. Whether all are counted."""
+def unsettle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) -> bool:
+    """Count up to ``STEP`` more artifacts of the deletion as usage again. Whether all are counted. ``ids`` as above."""
     row = execute(tx, UNSETTLED, (trash_id,)).fetchone()
     if row is None or row[2] == 0:
         return True
     registry_id, image_id, settled_to = row
-    ids = [one[0] for one in execute(tx, LAST, (image_id, settled_to, limit + 1))]
-    done = len(ids) <= limit
-    added = use(tx, Span(registry_id, image_id, ids[:limit][-1], ids[0])) if ids else 0
-    execute(tx, SET_SETTLED, (0 if done else ids[limit], -added, trash_id))
+    if ids is None:
+        step = [one[0] for one in execute(tx, LAST, (image_id, settled_to, STEP + 1))]
+    else:
+        place = bisect_right(ids, settled_to)
+        step = list(ids[max(0, place - STEP - 1) : place])[::-1]
+    done = len(step) <= STEP
+    added = use(tx, registry_id, step[:STEP])
+    execute(tx, SET_SETTLED, (0 if done else step[STEP], -added, trash_id))
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -17,8 +18,8 @@ from naru.db.trash.rows import Deleted
 TOLD = 1000
 
 NEXT = """
-    SELECT id, digest, listed, manifest_size, pull_count, pulled_at FROM artifacts WHERE image_id = ?
-    ORDER BY id LIMIT ?
+    SELECT id, digest, listed, manifest_size, pull_count, pulled_at FROM artifacts WHERE id IN ({}) AND image_id = ?
+    ORDER BY id
 """
 TAKEN_TAGS = """
     SELECT t.name, la.digest FROM tags t JOIN artifacts ta ON ta.id = t.artifact_id
@@ -27,14 +28,12 @@ TAKEN_TAGS = """
 """
 TAGS = "SELECT id, name, pull_count, pulled_at FROM tags WHERE artifact_id = ? ORDER BY name"
 GIVE_TAG = "UPDATE tags SET image_id = ?, artifact_id = ? WHERE id = ?"
-COME = """
-    SELECT aw.digest, b.id, b.size FROM awaited_blobs aw JOIN blobs b ON b.digest = aw.digest
-    JOIN blob_links l ON l.image_id = ? AND l.blob_id = b.id WHERE aw.artifact_id = ?
-"""
+AWAITED = "SELECT digest FROM awaited_blobs WHERE artifact_id = ?"
 NO_LONGER_AWAITED = "DELETE FROM awaited_blobs WHERE artifact_id = ? AND digest = ?"
 TOOK = """
     UPDATE trash SET artifacts = artifacts - ?, listed = listed - ?, tags = tags - ?, partial = ? WHERE id = ?
 """
+IS_LEFT = "SELECT 1 FROM artifacts WHERE image_id = ? LIMIT 1"
 MOVES_OF_TAGS = "SELECT id FROM tag_history WHERE image_id = ? ORDER BY id LIMIT ?"
 TAKE_HISTORY = "UPDATE tag_history SET image_id = ? WHERE id = ?"
 IMAGE = "SELECT pull_count, pulled_at, created_at FROM images WHERE id = ?"
@@ -78,16 +77,16 @@ def reveal(tx: Connection, one: Deleted, name: str, now: int) -> Counted:
     return Counted(one.artifacts, one.listed, int(execute(tx, REGISTRY, (one.registry_id,)).fetchone()[0]))
 
 
-def merge(tx: Connection, one: Deleted, target: int, taken: Taken, actor: str, now: int, limit: int) -> Step:
-    """Move up to ``limit`` artifacts, or as much of the history, of the deletion to the image. At the end the deletion
+def merge(tx: Connection, one: Deleted, target: int, taken: Taken, actor: str, now: int, ids: Sequence[int]) -> Step:
+    """Move the artifacts ``ids`` of the deletion to the image, or some of the history. At the end the deletion
     is no more, and what is left of the hidden image is for the collector. ``ProtectedTag``."""
     step = Step()
-    rows = execute(tx, NEXT, (one.image_id, limit)).fetchall()
+    rows = execute(tx, NEXT.format(", ".join("?" * len(ids))), (*ids, one.image_id)).fetchall() if ids else []
     for row in rows:
         _take(tx, one, target, row, step, taken, actor, now)
     if rows:
         _count(tx, one, target, step, [row[1] for row in rows], now)
-    if len(rows) < limit:
+    if execute(tx, IS_LEFT, (one.image_id,)).fetchone() is None:
         history = [row[0] for row in execute(tx, MOVES_OF_TAGS, (one.image_id, moves.ROWS))]
         execute_many(tx, TAKE_HISTORY, [(target, row_id) for row_id in history])
         step.done = len(history) < moves.ROWS
@@ -188,11 +187,12 @@ def _sizes(tx: Connection, artifact_id: int) -> dict[int, int]:
 
 def _use_what_came(tx: Connection, artifact_id: int, target: int) -> dict[int, int]:
     """Blobs that the artifact awaited, and that the image holds by now, are used by it: their ids and sizes."""
-    came = execute(tx, COME, (target, artifact_id)).fetchall()
-    for digest, blob_id, _size in came:
-        execute(tx, images.ADD_REFERENCE, (target, blob_id, artifact_id))
+    awaited = [row[0] for row in execute(tx, AWAITED, (artifact_id,)).fetchall()]
+    came = images.held_blobs(tx, target, awaited) if awaited else {}
+    for digest, blob in came.items():
+        execute(tx, images.ADD_REFERENCE, (target, blob.blob_id, artifact_id))
         execute(tx, NO_LONGER_AWAITED, (artifact_id, digest))
-    return {int(blob_id): int(size) for _digest, blob_id, size in came}
+    return {blob.blob_id: blob.size for blob in came.values()}
 
 
 def _add_pulls(tx: Connection, table: str, row_id: int, pulls: int, pulled_at: int | None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from naru.db.engine import execute
 from naru.db.schema.trash import SETTLED
+from naru.db.trash import moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,19 @@ HOLDS = """
     WHERE a.digest = ? AND t.registry_id = ? AND t.image_name = ? AND t.expires_at > 0 ORDER BY t.id DESC LIMIT 1
 """
 BYTES = """
-    SELECT coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT ab.blob_id FROM trash t
-            JOIN artifact_blobs ab ON ab.image_id = t.image_id AND ab.artifact_id <= t.settled_to
-            WHERE t.registry_id = ? AND t.expires_at > 0)
+    SELECT coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT l.blob_id FROM trash t
+            JOIN blob_links l ON l.image_id = t.image_id
+            WHERE t.registry_id = ? AND t.expires_at > 0 AND EXISTS (SELECT 1 FROM artifact_blobs ab
+                WHERE ab.image_id = l.image_id AND ab.blob_id = l.blob_id AND ab.artifact_id <= t.settled_to))
         AND NOT EXISTS (SELECT 1 FROM registry_blobs rb WHERE rb.registry_id = ? AND rb.blob_id = b.id)), 0)
     + coalesce((SELECT sum(a.manifest_size) FROM trash t
         JOIN artifacts a ON a.image_id = t.image_id AND a.id <= t.settled_to
         WHERE t.registry_id = ? AND t.expires_at > 0), 0)
 """
 NEEDED = """
-    SELECT coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT ab.blob_id FROM artifact_blobs ab
-            WHERE ab.image_id = ?)
+    SELECT coalesce((SELECT sum(b.size) FROM blobs b WHERE b.id IN (SELECT l.blob_id FROM blob_links l
+            WHERE l.image_id = ? AND EXISTS (SELECT 1 FROM artifact_blobs ab
+                WHERE ab.image_id = l.image_id AND ab.blob_id = l.blob_id))
         AND NOT EXISTS (SELECT 1 FROM registry_blobs rb WHERE rb.registry_id = ? AND rb.blob_id = b.id)), 0)
     + coalesce((SELECT sum(a.manifest_size) FROM artifacts a WHERE a.image_id = ? AND a.id <= ?), 0)
 """
@@ -192,6 +195,12 @@ def bounded_registries(tx: Connection) -> list[tuple[int, int]]:
 def oldest(tx: Connection, registry_id: int, limit: int) -> list[int]:
     """Deletions of the registry that keep bytes, oldest first."""
     return [row[0] for row in execute(tx, OLDEST, (registry_id, limit))]
+
+
+def ids_in(tx: Connection, trash_id: int) -> list[int]:
+    """Of the artifacts that the deletion holds, in order."""
+    row = execute(tx, "SELECT image_id FROM trash WHERE id = ?", (trash_id,)).fetchone()
+    return [] if row is None or row[0] is None else moves.ids_of(tx, row[0])
 
 
 def give_up(tx: Connection, trash_ids: Iterable[int]) -> int:
