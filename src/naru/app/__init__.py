@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -142,6 +143,7 @@ class Application:
             changed=services.guard.forget,
         )
         self.jobs = Jobs(database=database, clock=clock, history_days=settings.job_history_days)
+        core.registries.when_deleted(services.guard.forget)
         self._metrics = Metrics(
             active=lambda: self.drain.active,
             dropped=lambda: self._access_log.dropped,
@@ -211,6 +213,7 @@ class Application:
             has_private=settings.private is not None,
         )
         self._console: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+        self._making = asyncio.Lock()
         self._api: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         site = Site(
             services=services,
@@ -237,12 +240,19 @@ class Application:
         )
 
     async def _call_api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The public API, made at its first request: its libraries take as long to load as all the rest."""
+        """The public API, made at its first request: its libraries take as long to load as all the rest. In a thread,
+        so that pushes and pulls do not wait for that."""
         if self._api is None:
-            from naru.web.api.app import build_api  # noqa: PLC0415
+            async with self._making:
+                if self._api is None:
+                    self._api = await asyncio.to_thread(self._make_api)
+        api = self._api
+        await api(scope, receive, send)
 
-            self._api = build_api(self._api_services)
-        await self._api(scope, receive, send)
+    def _make_api(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        from naru.web.api.app import build_api  # noqa: PLC0415
+
+        return build_api(self._api_services)
 
     async def _call_console(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The console, made at its first request, for the same reason."""

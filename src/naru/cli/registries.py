@@ -108,5 +108,7 @@ def registry_delete(name: str, with_images: bool, project: str | None) -> None:
         operator = await core.operator(project)
         facts = await core.registries.by_name(operator, name)
         await core.registries.delete(operator, facts.id, with_images=with_images)
+        click.echo(f"registry '{name}' is deleted; what it held is being removed", err=True)
+        await core.trash.expire(lambda _deletions: None)
 
     run(work)

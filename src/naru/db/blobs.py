@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, true, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.db import usage
@@ -16,7 +16,6 @@ from naru.db.schema import (
     blob_reviews,
     blobs,
     doomed_files,
-    images,
     link_reviews,
     uploads,
 )
@@ -125,17 +124,6 @@ def review_links_of(tx: Connection, artifact_id: int, due_at: int) -> None:
     """The artifact is about to go: let the collector look at the links that it used, not before ``due_at``."""
     rows = execute(tx, REFERENCES, (artifact_id,)).fetchall()
     execute_many(tx, REVIEW, [(image_id, blob_id, due_at) for image_id, blob_id in rows])
-
-
-def review_blobs_of_registry(tx: Connection, registry_id: int) -> None:
-    """The registry is about to go: let the collector look at every blob that its images hold."""
-    held = (
-        select(blob_links.c.blob_id)
-        .join(images, images.c.id == blob_links.c.image_id)
-        .where(images.c.registry_id == registry_id)
-        .distinct()
-    )
-    tx.execute(upsert(blob_reviews).from_select(["blob_id"], held.where(true())).on_conflict_do_nothing())
 
 
 def blob_id(tx: Connection, digest: str) -> int | None:

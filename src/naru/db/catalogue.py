@@ -119,7 +119,7 @@ _ARTIFACT = """
 """
 REGISTRY = """
     SELECT id, project_id, name, kind, public_uri, anonymous_pull, image_count FROM registries
-    WHERE project_id = ? AND name = ?
+    WHERE project_id = ? AND name = ? AND kind <> 'deleted'
 """
 IMAGE = f"SELECT {_IMAGE} FROM images WHERE {_SHOWN} AND name = ?"
 ARTIFACT = f"{_ARTIFACT} WHERE a.image_id = ? AND a.digest = ?"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, exists, select
 
 from naru.core.accessories import Accessory
+from naru.core.errors import NameUnknown
 from naru.core.manifest import Manifest
 from naru.db import protection, usage
 from naru.db.blobs import review_links_of
@@ -62,10 +63,14 @@ class Counted(NamedTuple):
     images: int | None
 
 
-FIND_IMAGE = "SELECT id FROM images WHERE registry_id = ? AND name = ?"
+#: Who was let in may come here when the registry was deleted meanwhile: nothing is found in it, nor made.
+FIND_IMAGE = """
+    SELECT i.id FROM images i JOIN registries r ON r.id = i.registry_id
+    WHERE i.registry_id = ? AND i.name = ? AND r.kind <> 'deleted'
+"""
 ADD_IMAGE = """
     INSERT INTO images (registry_id, name, created_at, updated_at, artifact_count, tag_count, pull_count)
-    VALUES (?, ?, ?, ?, 0, 0, 0) RETURNING id
+    SELECT id, ?, ?, ?, 0, 0, 0 FROM registries WHERE id = ? AND kind <> 'deleted' RETURNING id
 """
 HELD_BLOBS = """
     SELECT b.digest, b.id, b.size, b.damaged FROM blobs b JOIN blob_links l ON l.blob_id = b.id
@@ -146,11 +151,14 @@ def find_image(tx: Connection, registry_id: int, name: str) -> int | None:
 
 
 def ensure_image(tx: Connection, registry_id: int, name: str, now: int) -> int:
-    """The image's id; the image is made when it is missing."""
+    """The image's id; the image is made when it is missing. ``NameUnknown`` when the registry is gone."""
     found = find_image(tx, registry_id, name)
     if found is not None:
         return found
-    return int(execute(tx, ADD_IMAGE, (registry_id, name, now, now)).fetchone()[0])
+    made = execute(tx, ADD_IMAGE, (name, now, now, registry_id)).fetchone()
+    if made is None:
+        raise NameUnknown("the registry that this request builds on was deleted at the same moment")
+    return int(made[0])
 
 
 def held_blobs(tx: Connection, image_id: int, digests: Sequence[str]) -> dict[str, HeldBlob]:

@@ -101,7 +101,9 @@ BLOB_HOLDERS = """
     SELECT reg.name, i.name
     FROM blobs b JOIN blob_links l ON l.blob_id = b.id JOIN images i ON i.id = l.image_id
     JOIN registries reg ON reg.id = i.registry_id
-    WHERE b.digest = ? AND NOT b.damaged AND reg.project_id = ? LIMIT 100
+    WHERE b.digest = ? AND NOT b.damaged AND reg.project_id = ? AND reg.kind <> 'deleted'
+        AND NOT EXISTS (SELECT 1 FROM trash t WHERE t.image_id = i.id)
+    LIMIT 100
 """
 STORED_BLOB = "SELECT id, size, storage_key, damaged FROM blobs WHERE digest = ?"
 PROJECT_BY_APPKEY = "SELECT id, name, appkey, host_label, region FROM projects WHERE appkey = ?"
@@ -109,11 +111,11 @@ PROJECT_BY_HOST = "SELECT id FROM projects WHERE host_label = ? AND region = ?"
 REVOKED = "SELECT 1 FROM revoked_tokens WHERE token_id = ?"
 REGISTRY = """
     SELECT id, project_id, name, kind, public_uri, anonymous_pull, webhook_events
-    FROM registries WHERE project_id = ? AND name = ?
+    FROM registries WHERE project_id = ? AND name = ? AND kind <> 'deleted'
 """
 REGISTRIES = """
     SELECT id, project_id, name, kind, public_uri, anonymous_pull, webhook_events FROM registries
-    WHERE project_id = ? ORDER BY name || '/'
+    WHERE project_id = ? AND kind <> 'deleted' ORDER BY name || '/'
 """
 KEY = """
     SELECT k.id, u.id, u.name, k.access_key, k.secret_hash, k.enabled, u.enabled, k.expires_at, u.service_admin,

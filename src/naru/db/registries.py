@@ -12,17 +12,11 @@ from naru.db import protection
 from naru.db.engine import inserted_id
 from naru.db.schema import (
     allowed_cves,
-    artifact_blobs,
-    artifacts,
-    awaited_blobs,
-    blob_links,
-    images,
-    link_reviews,
     registries,
-    tags,
     usage_deltas,
 )
 from naru.db.schema import common_cves as shared_cves
+from naru.db.trash.registries import DELETED, hide_registry, remove_empty
 
 #: What lists may be sorted by.
 SORTS: dict[str, ColumnElement[object]] = {
@@ -89,7 +83,7 @@ def _all(project_id: int) -> Select[tuple[object, ...]]:
         c.content_trust_cosign,
         c.limit_storage,
         c.used_bytes + deltas.scalar_subquery(),
-    ).where(c.project_id == project_id)
+    ).where(c.project_id == project_id, c.kind != DELETED)
 
 
 def _registry(row: Sequence[object]) -> Registry:
@@ -110,8 +104,8 @@ def registry_by_id(tx: Connection, project_id: int, registry_id: int) -> Registr
 def registry_of(tx: Connection, registry_id: int) -> RegistryFacts | None:
     """The registry, of whichever project: for jobs, whose row says which one."""
     c = registries.c
-    asked = select(c.id, c.project_id, c.name, c.kind, c.public_uri, c.anonymous_pull).where(c.id == registry_id)
-    row = tx.execute(asked).first()
+    asked = select(c.id, c.project_id, c.name, c.kind, c.public_uri, c.anonymous_pull)
+    row = tx.execute(asked.where(c.id == registry_id, c.kind != DELETED)).first()
     return None if row is None else RegistryFacts(*row)
 
 
@@ -127,7 +121,8 @@ def list_registries(
 
 
 def count_registries(tx: Connection, project_id: int, keyword: str | None = None) -> int:
-    asked = select(func.count()).select_from(registries).where(registries.c.project_id == project_id)
+    mine = (registries.c.project_id == project_id, registries.c.kind != DELETED)
+    asked = select(func.count()).select_from(registries).where(*mine)
     if keyword:
         asked = asked.where(registries.c.name.contains(keyword, autoescape=True))
     return int(tx.execute(asked).scalar_one())
@@ -164,9 +159,7 @@ def set_common_cves(tx: Connection, project_id: int, cves: Sequence[str]) -> Non
 
 
 def remove_registry(tx: Connection, registry_id: int) -> None:
-    """Delete the registry and all in it. Call ``blobs.review_blobs_of_registry`` before. ``ProtectedTag``."""
+    """Delete the registry and all in it, in the time of a few rows: see ``trash.registries``. ``ProtectedTag``."""
     protection.refuse_registry(tx, registry_id)
-    held = select(images.c.id).where(images.c.registry_id == registry_id).scalar_subquery()
-    for table in (artifact_blobs, awaited_blobs, tags, artifacts, link_reviews, blob_links):
-        tx.execute(delete(table).where(table.c.image_id.in_(held)))
-    tx.execute(delete(registries).where(registries.c.id == registry_id))
+    hide_registry(tx, registry_id)
+    remove_empty(tx)

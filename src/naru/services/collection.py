@@ -28,6 +28,7 @@ from naru.db.engine import Database
 from naru.db.fsck import known_keys
 from naru.db.queue import Execution
 from naru.services.accounts.shared import record_of_user
+from naru.services.collect_soon import put_off
 from naru.services.trash import Trash
 
 __all__ = ["Collector", "Execution", "Reclaimable", "Report"]
@@ -220,7 +221,7 @@ class Collector:
         if await self._something_due():
             now = self._clock.now()
             what = queue.Begin(Collect.kind, Trigger.SCHEDULE)
-            await self._database.write(lambda tx: _put_off(tx, Collect(quiet=True), what, now))
+            await self._database.write(lambda tx: put_off(tx, Collect(quiet=True), what, now))
 
     async def handle(self, context: Context, job: Collect) -> None:
         """The handler of ``Collect``."""
@@ -248,7 +249,7 @@ class Collector:
         what = queue.Begin(Collect.kind, Trigger.MANUAL, actor=actor.name)
 
         def begin(tx: Any) -> Execution | None:
-            execution_id = _put_off(tx, Collect(), what, now)
+            execution_id = put_off(tx, Collect(), what, now)
             if execution_id is None:
                 return queue.waiting_execution(tx, Collect().unique_key)
             record_of_user(tx, None, now, Action.COLLECTION_RUN, actor, f"collections/{execution_id}")
@@ -333,12 +334,3 @@ class Collector:
             log.warning("files that a crash may have left could not be looked for: %s", error)
         except Exception:
             log.exception("files that a crash may have left could not be looked for")
-
-
-def _put_off(tx: Any, job: Collect, what: queue.Begin, now: int) -> int | None:
-    """A run for a worker: its execution's id. None when one waits already."""
-    execution_id = queue.begin(tx, what, now=now)
-    if execution_id is not None and queue.defer(tx, job, now=now, execution_id=execution_id) is None:
-        queue.forget(tx, execution_id)
-        return None
-    return execution_id

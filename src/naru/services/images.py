@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ from naru.db.engine import Database
 from naru.db.images import find_image
 from naru.db.trash.deletions import Deletion, HiddenImage, hide_image
 from naru.db.webhooks import outbox
+from naru.services.collect_soon import collect_soon
+
+#: How long the answer to a deletion waits for the registry's usage to be right.
+SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,11 @@ class Images:
         return await self._database.read(lambda tx: find(tx, grant, name))
 
     async def delete(self, grant: ProjectGrant, name: RepositoryName) -> None:
-        """With all artifacts and tags, whatever they belong to: to the trash, or to the collector. ``NameUnknown``."""
+        """With all artifacts and tags, whatever they belong to: to the trash, or to the collector. ``NameUnknown``.
+
+        It is gone after one short transaction. Its bytes leave the usage before this returns, or in the background when
+        that takes longer than a client should wait.
+        """
         grant.require(Permission.DELETE)
         now = self._clock.now()
         until = self._rule.until(now)
@@ -103,7 +112,11 @@ class Images:
 
         hidden = await self._database.write(remove)
         if not hidden.settled:
-            await self._settle(hidden.trash_id)
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await self._settle(hidden.trash_id)
+            except TimeoutError:
+                await self._database.write(lambda tx: collect_soon(tx, now))
 
 
 def find_registry(tx: Any, grant: ProjectGrant, name: str) -> tuple[RegistryFacts, int]:

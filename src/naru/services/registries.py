@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,9 @@ from naru.core.ports import Clock
 from naru.db import audit
 from naru.db import registries as rows
 from naru.db.accounts import project_by_id
-from naru.db.blobs import review_blobs_of_registry
 from naru.db.engine import Database
 from naru.db.registries import Registry
+from naru.services.collect_soon import collect_soon
 
 SEVERITIES = ("none", "low", "medium", "high", "critical")
 _CVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,63}", re.ASCII)
@@ -113,6 +113,7 @@ class RegistryView:
 class Registries:
     def __init__(self, *, database: Database, clock: Clock, limit_per_project: int) -> None:
         self._database = database
+        self._deleted: list[Callable[[], object]] = []
         self._clock = clock
         self._limit = limit_per_project
 
@@ -230,8 +231,11 @@ class Registries:
         await self._database.write(store)
 
     async def delete(self, grant: ProjectGrant, registry_id: int, *, with_images: bool = False) -> None:
-        """``Conflict`` while it holds images, unless ``with_images``; their blobs go to the collector. ``ProtectedTag``
-        when a policy protects a tag in it: that holds for a forced delete, too."""
+        """``Conflict`` while it holds images, unless ``with_images``. ``ProtectedTag`` when a policy protects a tag in
+        it: that holds for a forced delete, too.
+
+        It is gone when this returns; the collector takes it apart, in steps, and begins at once.
+        """
         grant.require(Permission.MANAGE)
         now = self._clock.now()
 
@@ -245,12 +249,18 @@ class Registries:
                     f"registry '{name}' holds {found.image_count} image(s); delete them first, or delete with all "
                     "images"
                 )
-            review_blobs_of_registry(tx, registry_id)
             rows.remove_registry(tx, registry_id)
+            collect_soon(tx, now)
             detail = {"images": found.image_count, "bytes": found.used_bytes}
             audit.record(tx, grant.project.id, now, Action.REGISTRY_DELETE, grant.actor, name, detail)
 
         await self._database.write(remove)
+        for told in self._deleted:
+            told()
+
+    def when_deleted(self, told: Callable[[], object]) -> None:
+        """``told`` is called after each deletion by this process: for who remembers facts of registries."""
+        self._deleted.append(told)
 
 
 def check_cves(cves: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from naru.db import audit, usage
 from naru.db import images as image_rows
 from naru.db import registries as registry_rows
 from naru.db.engine import Database
-from naru.db.trash import deletions, moves, restores, rows
+from naru.db.trash import deletions, moves, registries, restores, rows
 from naru.db.trash.rows import Deleted, Sought
 from naru.db.webhooks import outbox
 from naru.services.images import Asked
@@ -268,11 +268,14 @@ class Trash:
     async def is_due(self) -> bool:
         """Whether ``expire`` has something to do."""
         await self._bound()
-        return await self._database.read(lambda tx: rows.is_due(tx, self._clock.now()))
+        return await self._database.read(lambda tx: rows.is_due(tx, self._clock.now()) or registries.is_due(tx))
 
     async def expire(self, removed: Callable[[int], None]) -> None:
-        """Remove what has expired, was given up, or is more than a registry's quota lets its trash hold; finish what a
-        crash left unfinished. ``removed`` is told how many deletions went, step by step, and may raise to stop."""
+        """Remove what has expired, was given up, is in a deleted registry, or is more than a registry's quota lets its
+        trash hold; finish what a crash left unfinished. ``removed`` is told how many deletions went, step by step, and
+        may raise to stop."""
+        while await self._paced(lambda tx: registries.hide_images(tx, self._clock.now())):
+            removed(0)
         await self._bound()
         for trash_id in await self._database.read(lambda tx: rows.unsettled(tx, self._clock.now(), BATCH)):
             await self.settle(trash_id)
@@ -282,7 +285,8 @@ class Trash:
             count += step.deletions
             removed(count)
             if not step.more:
-                return
+                break
+        await self._database.write(registries.remove_empty)
 
     async def _bound(self) -> None:
         for registry_id, quota in await self._database.read(rows.bounded_registries):

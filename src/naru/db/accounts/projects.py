@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from naru.core.permissions import ProjectFacts
 from naru.db.engine import inserted_id
 from naru.db.schema import installation, memberships, projects, registries
+from naru.db.trash.registries import DELETED
 
 #: What the list may be sorted by.
 PROJECT_SORTS: dict[str, ColumnElement[object]] = {
@@ -45,7 +46,8 @@ class Project:
 
 
 def _all() -> Select[Any]:
-    count = select(func.count()).where(registries.c.project_id == projects.c.id).scalar_subquery()
+    mine = (registries.c.project_id == projects.c.id, registries.c.kind != DELETED)
+    count = select(func.count()).where(*mine).scalar_subquery()
     c = projects.c
     facts = (c.id, c.name, c.appkey, c.host_label, c.region)
     return select(*facts, c.is_default, c.created_at, count, *LIMITS.values())
@@ -138,6 +140,12 @@ def change_project(tx: Connection, project_id: int, values: dict[str, object]) -
     """``values`` are columns that a caller may set."""
     if values:
         tx.execute(update(projects).where(projects.c.id == project_id).values(**values))
+
+
+def is_going(tx: Connection, project_id: int) -> bool:
+    """Whether registries of the project that were deleted are not taken apart yet."""
+    asked = select(registries.c.id).where(registries.c.project_id == project_id, registries.c.kind == DELETED)
+    return tx.execute(asked.limit(1)).first() is not None
 
 
 def remove_project(tx: Connection, project_id: int) -> None:

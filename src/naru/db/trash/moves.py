@@ -22,6 +22,8 @@ MERGED = 50
 CHUNK = 5_000
 #: Links or rows of a tag's history that one step removes.
 ROWS = 2_000
+#: And no more artifacts than have manifests of so many bytes: a long one names many blobs.
+MANIFEST_BYTES_OF_A_STEP = 512 * 1024
 
 LINK_TOO = """
     INSERT INTO blob_links (image_id, blob_id, created_at)
@@ -60,6 +62,8 @@ USE = """
 """
 SET_SETTLED = "UPDATE trash SET settled_to = ?, bytes = bytes + ? WHERE id = ?"
 
+SIZES = "SELECT id, manifest_size FROM artifacts WHERE id IN ({})"
+REMOVE_TAGS = "DELETE FROM tags WHERE id IN (SELECT id FROM tags WHERE image_id = ? LIMIT ?)"
 TO_REMOVE = "SELECT id FROM artifacts WHERE image_id = ? LIMIT ?"
 LINKS = "SELECT blob_id FROM blob_links WHERE image_id = ? LIMIT ?"
 REVIEW = "INSERT INTO blob_reviews (blob_id) VALUES (?) ON CONFLICT DO NOTHING"
@@ -113,6 +117,19 @@ def _of(tx: Connection, ids: Sequence[int]) -> tuple[int, dict[int, int]]:
     return size, {row[0]: row[1] for row in execute(tx, USES.format(_marks(ids)), ids)}
 
 
+def _some(tx: Connection, ids: Sequence[int]) -> list[int]:
+    """As many of the artifacts as are no large work, from the first on; one at least, if there is one."""
+    sizes = dict(execute(tx, SIZES.format(_marks(ids)), ids).fetchall())
+    some: list[int] = []
+    size = 0
+    for one in ids:
+        size += sizes[one]
+        if some and size > MANIFEST_BYTES_OF_A_STEP:
+            break
+        some.append(one)
+    return some
+
+
 def _marks(values: Sequence[int]) -> str:
     return ", ".join("?" * len(values))
 
@@ -133,9 +150,10 @@ def settle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) -> b
     else:
         place = bisect_right(ids, settled_to)
         step = list(ids[place : place + STEP + 1])
-    done = len(step) <= STEP
-    freed = drop(tx, registry_id, step[:STEP])
-    execute(tx, SET_SETTLED, (SETTLED if done else step[STEP - 1], freed, trash_id))
+    some = _some(tx, step[:STEP])
+    done = len(some) == len(step)
+    freed = drop(tx, registry_id, some)
+    execute(tx, SET_SETTLED, (SETTLED if done else some[-1], freed, trash_id))
     return done
 
 
@@ -150,21 +168,24 @@ def unsettle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) ->
     else:
         place = bisect_right(ids, settled_to)
         step = list(ids[max(0, place - STEP - 1) : place])[::-1]
-    done = len(step) <= STEP
-    added = use(tx, registry_id, step[:STEP])
-    execute(tx, SET_SETTLED, (0 if done else step[STEP], -added, trash_id))
+    some = _some(tx, step[:STEP])
+    done = len(some) == len(step)
+    added = use(tx, registry_id, some)
+    execute(tx, SET_SETTLED, (0 if done else step[len(some)], -added, trash_id))
     return done
 
 
 def remove_step(tx: Connection, image_id: int) -> bool:
-    """Remove a part of a hidden image whose deletion is settled: artifacts first, then links, which the collector looks
+    """Remove a part of a hidden image whose deletion is settled: tags, artifacts, then links, which the collector looks
     at next, the history of its tags, the image itself. Whether it is gone."""
+    if execute(tx, REMOVE_TAGS, (image_id, ROWS)).rowcount == ROWS:
+        return False
     ids = [row[0] for row in execute(tx, TO_REMOVE, (image_id, STEP))]
     if ids:
-        marks = ", ".join("?" * len(ids))
-        for table, key in (("artifact_blobs", "artifact_id"), ("tags", "artifact_id"), ("artifacts", "id")):
-            execute(tx, f"DELETE FROM {table} WHERE {key} IN ({marks})", ids)
-        if len(ids) == STEP:
+        some = _some(tx, ids)
+        for table, key in (("artifact_blobs", "artifact_id"), ("artifacts", "id")):
+            execute(tx, f"DELETE FROM {table} WHERE {key} IN ({_marks(some)})", some)
+        if len(some) == STEP or len(some) < len(ids):
             return False
     blobs = [row[0] for row in execute(tx, LINKS, (image_id, ROWS))]
     execute_many(tx, REVIEW, [(blob_id,) for blob_id in blobs])

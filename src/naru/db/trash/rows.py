@@ -62,7 +62,7 @@ _DELETED = """
         t.pull_count, t.pulled_at
     FROM trash t JOIN registries r ON r.id = t.registry_id
 """
-_SHOWN = "r.project_id = ? AND t.expires_at > 0"
+_SHOWN = "r.project_id = ? AND r.kind <> 'deleted' AND t.expires_at > 0"
 _MATCHES = """
     (lower(t.image_name) LIKE ? ESCAPE '!' OR t.digest LIKE ? ESCAPE '!' OR lower(t.tag) LIKE ? ESCAPE '!'
         OR EXISTS (SELECT 1 FROM tags g WHERE g.image_id = t.image_id AND lower(g.name) LIKE ? ESCAPE '!')

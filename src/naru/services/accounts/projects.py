@@ -157,6 +157,10 @@ class Projects:
                 raise Conflict(
                     f"project {shown(found.facts.name)} has {found.registry_count} registries; delete them first"
                 )
+            if rows.is_going(tx, project_id):
+                raise Conflict(
+                    f"registries of project {shown(found.facts.name)} are still being removed; try again in a moment"
+                )
             rows.remove_project(tx, project_id)
             audit.record(tx, default_project_id(tx), now, Action.PROJECT_DELETE, grant.actor, found.facts.name)
 

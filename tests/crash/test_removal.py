@@ -1,0 +1,116 @@
+"""A registry is deleted and all killed while it is taken apart: nothing to repair, and it goes on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+from tests import make
+from tests.asgi import basic
+from tests.server import ACCESS_KEY, SECRET_KEY, Server, running
+
+ARTIFACTS = 3000
+
+
+def send(server: Server, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+    request = urllib.request.Request(f"http://{server.host}{path}", body, method=method)
+    request.add_header("Authorization", basic(ACCESS_KEY, SECRET_KEY))
+    request.add_header("X-TC-AUTHENTICATION-ID", ACCESS_KEY)
+    request.add_header("X-TC-AUTHENTICATION-SECRET", SECRET_KEY)
+    if kind:
+        request.add_header("Content-Type", kind)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found: bytes = answer.read()
+    return found
+
+
+def push(server: Server, name: str, tag: str, body: bytes) -> None:
+    send(server, "POST", f"/v2/{name}/blobs/uploads/?digest={make.sha256(b'{}')}", b"{}", "application/octet-stream")
+    send(server, "PUT", f"/v2/{name}/manifests/{tag}", body, make.OCI_MANIFEST)
+
+
+def grow(data: Path) -> None:
+    """Give the one image of the database more artifacts, each with a tag, as pushes would have."""
+    with closing(sqlite3.connect(data / "naru.db")) as db, db:
+        image, registry = db.execute("SELECT id, registry_id FROM images").fetchone()
+        (blob,) = db.execute("SELECT id FROM blobs").fetchone()
+        size = 0
+        for number in range(ARTIFACTS):
+            body = make.manifest_of(b"{}", [], annotations={"number": str(number)})
+            size += len(body)
+            (artifact,) = db.execute(
+                "INSERT INTO artifacts (image_id, digest, media_type, annotations, manifest_size, size, pushed_at, "
+                "pull_count) VALUES (?, ?, ?, '{}', ?, 2, 1, 0) RETURNING id",
+                (image, make.sha256(body), make.OCI_MANIFEST, len(body)),
+            ).fetchone()
+            db.execute("INSERT INTO manifests VALUES (?, ?)", (artifact, body))
+            db.execute("INSERT INTO artifact_blobs VALUES (?, ?, ?)", (image, blob, artifact))
+            db.execute(
+                "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (?, ?, ?, 1, 0)",
+                (image, f"v{number}", artifact),
+            )
+        db.execute(
+            "UPDATE images SET artifact_count = artifact_count + ?, tag_count = tag_count + ?, "
+            "listed_count = listed_count + ?",
+            (ARTIFACTS, ARTIFACTS, ARTIFACTS),
+        )
+        db.execute("UPDATE registry_blobs SET artifacts = artifacts + ?", (ARTIFACTS,))
+        db.execute("INSERT INTO usage_deltas (registry_id, bytes) VALUES (?, ?)", (registry, size))
+
+
+def left(data: Path) -> tuple[int, int, int]:
+    """Registries that are deleted and not taken apart, images, artifacts."""
+    with closing(sqlite3.connect(data / "naru.db")) as db:
+        found: tuple[int, int, int] = db.execute(
+            "SELECT (SELECT count(*) FROM registries WHERE kind = 'deleted'), (SELECT count(*) FROM images), "
+            "(SELECT count(*) FROM artifacts)"
+        ).fetchone()
+    return found
+
+
+def assert_clean(server: Server) -> None:
+    found = server.naru("fsck", "--json")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_killed_between_two_steps(tmp_path: Path) -> None:
+    old, new = make.manifest_of(b"{}", []), make.manifest_of(b"{}", [], annotations={"new": "yes"})
+    with running(tmp_path / "data") as server:
+        push(server, "team/app", "1.0", old)
+        server.terminate()
+        grow(server.data)
+        assert_clean(server)
+        server.start()
+        # The command hides the registry, and is killed while it takes it apart.
+        command = subprocess.Popen(
+            [sys.executable, "-m", "naru", "registry", "delete", "team", "--with-images"],
+            env=server.variables,
+            stderr=subprocess.PIPE,
+        )
+        assert command.stderr is not None
+        assert b"is deleted" in command.stderr.readline()
+        command.kill()
+        command.wait()
+        command.stderr.close()
+        server.kill()
+        deleted, _images, artifacts = left(server.data)
+        assert (deleted, 0 < artifacts <= ARTIFACTS + 1) == (1, True)
+        assert_clean(server)
+        assert server.naru("registry", "create", "team").returncode == 0
+        server.start()
+        push(server, "team/app", "1.0", new)  # while the old image goes
+        for _ in range(3):  # and killed again on the way
+            server.kill()
+            assert_clean(server)
+            server.start()
+            assert send(server, "GET", "/v2/team/app/manifests/1.0") == new
+            assert json.loads(send(server, "GET", "/v2/team/app/tags/list"))["tags"] == ["1.0"]
+        assert server.naru("gc").returncode == 0  # else a worker, when the lease of the one that was killed is over
+        assert left(server.data) == (0, 1, 1)
+        assert send(server, "GET", "/v2/team/app/manifests/1.0") == new
+        assert_clean(server)
