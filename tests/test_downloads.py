@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.crash.wire import Wire, connect, read_answer, send_head, wire
 from tests.make import sha256
 from tests.server import Server, running
 
-LARGE = os.urandom(LEAST_BYTES + 3_000_001)
+LARGE = random.Random(1).randbytes(LEAST_BYTES + 3_000_001)  # the same in every process that collects the tests
 SMALL = LARGE[: LEAST_BYTES - 1]
 NAME = "team/downloads"
 
