@@ -189,6 +189,7 @@ async def test_collect_now(naru: Naru) -> None:
     await naru.application.worker.settle()
     shown = (await accounts.call("GET", f"/collections/{begun['id']}"))["execution"]
     assert shown["status"] == "Success"
+    assert (shown["detail"]["blobs"], shown["detail"]["bytes"]) == (3, figures["bytes"])
     (listed,) = (await accounts.call("GET", "/collections?status=Success"))["executions"]
     assert listed == shown
     (task,) = (await naru.core.database.read(lambda tx: queue.list_tasks(tx, begun["id"], None, 0, 9)))[0]

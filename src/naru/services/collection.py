@@ -236,9 +236,12 @@ class Collector:
         finally:
             context.result(**asdict(report))
             context.log(str(report))
+        execution_id = context.execution_id
         if job.quiet and not report.something:
             context.discard()
-        elif report.something:
+        elif execution_id is not None:
+            await context.write(lambda tx: queue.add_detail(tx, execution_id, asdict(report)))
+        if report.something:
             log.info("collected %s", report)
         await self._refresh()
 
