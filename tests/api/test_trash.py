@@ -94,6 +94,19 @@ async def test_an_index_comes_back_with_children_and_accessories(naru: Naru) -> 
     await clean(naru)
 
 
+async def test_a_subject_whose_signature_was_pushed_again(naru: Naru) -> None:
+    """The signature is listed by itself while its subject is in the trash, and under it again then."""
+    admin = await api(naru)
+    image = await make.image(naru.admin, "team/app", "1")
+    await admin.call("DELETE", f"{APP}/artifacts/1")
+    signature = await make.image(naru.admin, "team/app", image.digest.replace(":", "-") + ".sig", seed="signature")
+    await clean(naru)
+    assert [one["digest"] for one in (await admin.call("GET", f"{APP}/artifacts"))["artifacts"]] == [signature.digest]
+    await restore(admin, (await trash(admin))[0])
+    assert [one["digest"] for one in (await admin.call("GET", f"{APP}/artifacts"))["artifacts"]] == [image.digest]
+    await clean(naru)
+
+
 async def test_a_tag_alone(naru: Naru) -> None:
     admin = await api(naru)
     image = await make.image(naru.admin, "team/app", "1")

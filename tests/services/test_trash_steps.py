@@ -103,6 +103,7 @@ async def test_cut_off_anywhere(naru: Naru, monkeypatch: pytest.MonkeyPatch, int
     """Deleted or not, restored or in the trash; ``fsck`` is content, and the collector or another try goes on."""
     admin, images = await filled(naru)
     writes = Writes(naru, monkeypatch)
+    whole = bytes_of(*images) + await index_size(naru)
     cut = 0
     while True:  # the deletion
         writes.left = cut
@@ -113,6 +114,7 @@ async def test_cut_off_anywhere(naru: Naru, monkeypatch: pytest.MonkeyPatch, int
             break
         gone = await trash(admin)
         assert len(gone) == int(cut > 0)
+        assert sum(await usage(admin)) == whole, "each byte is counted once, whatever is settled"
         assert (await admin.document("GET", APP))["header"]["isSuccessful"] == (cut == 0)
         await naru.core.collector.run()
         await clean(naru)

@@ -21,7 +21,7 @@ MERGED = 50
 #: Values of one IN list.
 CHUNK = 5_000
 #: Links or rows of a tag's history that one step removes.
-ROWS = 2_000
+ROWS = 1_000
 #: And no more artifacts than have manifests of so many bytes: a long one names many blobs.
 MANIFEST_BYTES_OF_A_STEP = 512 * 1024
 
