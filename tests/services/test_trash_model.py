@@ -116,10 +116,12 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "loop"):
             return
-        self.run(self._end())
-        self.run(self.application.aclose())
-        self.loop.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.run(self._end())
+        finally:  # a failure leaves no folder behind
+            self.run(self.application.aclose())
+            self.loop.close()
+            shutil.rmtree(self.folder)
 
     async def _end(self) -> None:
         """Everything goes, and nothing is left."""
