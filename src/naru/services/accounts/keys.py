@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from naru.core.audit import Action
@@ -76,12 +76,19 @@ class Keys:
         return self._views(await self._database.read(rows.list_keys))
 
     async def of_member(self, grant: ProjectGrant, user_id: int) -> list[KeyView]:
-        """For project administrators; ``NotFound`` for who is no member."""
+        """For project administrators; ``NotFound`` for who is no member.
+
+        Of who works elsewhere too, a project administrator does not see what a key is for, nor where and when it was
+        used: anybody can be added to a project, unasked.
+        """
         grant.require(Permission.ADMINISTER)
 
         def read(tx: Any) -> list[AccessKey]:
             _member(tx, grant, user_id)
-            return rows.keys_of(tx, user_id)
+            keys = rows.keys_of(tx, user_id)
+            if grant.service_admin or not _works_elsewhere(tx, grant, user_id):
+                return keys
+            return [replace(key, label="", last_used_at=None, last_used_address=None) for key in keys]
 
         return self._views(await self._database.read(read))
 
@@ -174,8 +181,7 @@ class Keys:
             key = rows.find_key(tx, access_key)
             if key is None or key.user_id != user_id:
                 raise _unknown(access_key)
-            elsewhere = rows.projects_of_user(tx, user_id) != [grant.project.id]
-            if not grant.service_admin and (elsewhere or user_by_id(tx, user_id).service_admin):
+            if not grant.service_admin and _works_elsewhere(tx, grant, user_id):
                 raise Denied(
                     f"{shown(key.user_name)} works elsewhere too: only a service administrator disables this key. "
                     "Take the roles in this project instead"
@@ -219,6 +225,11 @@ def _reach(tx: Any, grant: AccountGrant, access_key: str) -> AccessKey:
 def _member(tx: Any, grant: ProjectGrant, user_id: int) -> None:
     if rows.find_member(tx, grant.project.id, user_id) is None:
         raise NotFound(f"there is no member with id {user_id} in this project")
+
+
+def _works_elsewhere(tx: Any, grant: ProjectGrant, user_id: int) -> bool:
+    """Whether the user is not this project's alone."""
+    return user_by_id(tx, user_id).service_admin or rows.projects_of_user(tx, user_id) != [grant.project.id]
 
 
 def _unknown(access_key: str) -> NotFound:

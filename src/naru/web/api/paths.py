@@ -6,6 +6,8 @@ one segment, encoded once, before the routes are looked at, so that a route has 
 
 from __future__ import annotations
 
+import re
+import string
 from urllib.parse import quote, unquote
 
 _PREFIX = 5  # "", "ncr", "v2.0", "appkeys", appkey
@@ -21,8 +23,19 @@ _TAILS: tuple[tuple[str | None, ...], ...] = (
 )
 
 
+_ESCAPED = re.compile("%[2-7][0-9A-Fa-f]")
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    character = unquote(match[0])
+    return character if character in _UNRESERVED else match[0]
+
+
 def canonical(raw_path: str) -> str:
-    """The path with an image name as one segment. Paths without one come back as they are."""
+    """The path with an image name as one segment, and without escapes of letters, digits and ``-._~``, which mean the
+    same without (RFC 3986 section 6.2.2.2)."""
+    raw_path = _ESCAPED.sub(_unescaped, raw_path)
     segments = raw_path.split("/")
     head = _PREFIX + 3
     if len(segments) <= head or segments[_PREFIX] != "registries" or segments[head - 1] != "images":
