@@ -14,8 +14,7 @@ from naru.db import audit
 from naru.db import protection as rows
 from naru.db.engine import Database
 from naru.db.protection import KeptRule
-from naru.db.registries import registry_by_id
-from naru.services.registries import unknown
+from naru.services.registries import registry_in
 
 __all__ = ["KeptRule", "Protection", "Wanted"]
 
@@ -52,7 +51,7 @@ class Protection:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> tuple[list[KeptRule], int]:
-            facts = _registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             return rows.list_rules(tx, facts.id, offset, limit)
 
         return await self._database.read(read)
@@ -65,7 +64,7 @@ class Protection:
         disabled = bool(wanted.disabled)
 
         def store(tx: Any) -> int:
-            facts = _registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             if rows.count_rules(tx, facts.id) >= MAX_RULES:
                 raise LimitExceeded(f"registry '{facts.name}' has {MAX_RULES} protection policies, which is the most")
             made = rows.add_rule(tx, facts.id, wanted.scope, wanted.tag, now)
@@ -83,7 +82,7 @@ class Protection:
         now = self._clock.now()
 
         def store(tx: Any) -> None:
-            facts = _registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             found = _rule(tx, facts, rule_id)
             disabled = found.disabled if wanted.disabled is None else wanted.disabled
             rows.change_rule(tx, rule_id, wanted.scope, wanted.tag, disabled=disabled)
@@ -99,7 +98,7 @@ class Protection:
         now = self._clock.now()
 
         def remove(tx: Any) -> None:
-            facts = _registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             found = _rule(tx, facts, rule_id)
             rows.delete_rule(tx, rule_id)
             before = Wanted(found.rule.scope, found.rule.tag).detail(disabled=found.disabled)
@@ -107,13 +106,6 @@ class Protection:
             audit.record(tx, grant.project.id, now, Action.IMMUTABLE_TAG_RULE_DELETE, grant.actor, facts.name, detail)
 
         await self._database.write(remove)
-
-
-def _registry(tx: Any, grant: ProjectGrant, registry_id: int) -> RegistryFacts:
-    found = registry_by_id(tx, grant.project.id, registry_id)
-    if found is None:
-        raise unknown(str(registry_id))
-    return found.facts
 
 
 def _rule(tx: Any, facts: RegistryFacts, rule_id: int) -> KeptRule:

@@ -176,9 +176,7 @@ class Registries:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> RegistryView:
-            found = rows.registry_by_id(tx, grant.project.id, registry_id)
-            if found is None:
-                raise unknown(str(registry_id))
+            found = registry_in(tx, grant, registry_id)
             return RegistryView(found, rows.allowed(tx, registry_id))
 
         return await self._database.read(read)
@@ -198,9 +196,7 @@ class Registries:
         now = self._clock.now()
 
         def apply(tx: Any) -> None:
-            found = rows.registry_by_id(tx, grant.project.id, registry_id)
-            if found is None:
-                raise unknown(str(registry_id))
+            found = registry_in(tx, grant, registry_id)
             rows.change_registry(tx, registry_id, dict(change.values), now)
             name = found.facts.name
             if change.values:
@@ -240,9 +236,7 @@ class Registries:
         now = self._clock.now()
 
         def remove(tx: Any) -> None:
-            found = rows.registry_by_id(tx, grant.project.id, registry_id)
-            if found is None:
-                raise unknown(str(registry_id))
+            found = registry_in(tx, grant, registry_id)
             name = found.facts.name
             if found.image_count and not with_images:
                 raise Conflict(
@@ -276,6 +270,15 @@ def refuse_cache(registry_id: int) -> None:
     """Image caches come later; ``NotAvailable`` for a registry that would serve one."""
     if registry_id:
         raise NotAvailable("image caches are not available yet: create a normal registry (registry_id 0)")
+
+
+def registry_in(tx: Any, grant: ProjectGrant, registry_id: int) -> Registry:
+    """The registry, if it is one of the project that the grant is for: ids of other projects do not exist.
+    ``NameUnknown``."""
+    found = rows.registry_by_id(tx, grant.project.id, registry_id)
+    if found is None:
+        raise unknown(str(registry_id))
+    return found
 
 
 def unknown(name: str) -> NameUnknown:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from naru.core.audit import Action
-from naru.core.errors import BadRequest, NameUnknown
+from naru.core.errors import BadRequest
 from naru.core.permissions import Permission, ProjectGrant
 from naru.core.ports import Clock
 from naru.db import audit
@@ -14,6 +14,7 @@ from naru.db import registries as rows
 from naru.db.engine import Database
 from naru.db.registries import Registry
 from naru.db.trash.rows import kept_bytes
+from naru.services.registries import registry_in
 
 #: A quota beyond this is none; and every sum of bytes fits in 64 bits.
 MAX_QUOTA = 1 << 60
@@ -51,7 +52,7 @@ class Usage:
     async def registry(self, grant: ProjectGrant, registry_id: int) -> RegistryUsage:
         """``NameUnknown`` for a registry of another project."""
         grant.require(Permission.VIEW)
-        return await self._database.read(lambda tx: _usage(tx, _found(tx, grant, registry_id)))
+        return await self._database.read(lambda tx: _usage(tx, registry_in(tx, grant, registry_id)))
 
     async def set_quota(self, grant: ProjectGrant, registry_id: int, quota: int | None) -> None:
         """None: no quota. One below what is used keeps what is there, and refuses more."""
@@ -61,19 +62,12 @@ class Usage:
         now = self._clock.now()
 
         def apply(tx: Any) -> None:
-            found = _found(tx, grant, registry_id)
+            found = registry_in(tx, grant, registry_id)
             rows.change_registry(tx, registry_id, {"limit_storage": quota}, now)
             detail = {"before": {"limit_storage": found.limit_storage}, "after": {"limit_storage": quota}}
             audit.record(tx, grant.project.id, now, Action.REGISTRY_UPDATE, grant.actor, found.facts.name, detail)
 
         await self._database.write(apply)
-
-
-def _found(tx: Any, grant: ProjectGrant, registry_id: int) -> Registry:
-    found = rows.registry_by_id(tx, grant.project.id, registry_id)
-    if found is None:
-        raise NameUnknown(f"there is no registry {registry_id} in this project")
-    return found
 
 
 def _usage(tx: Any, one: Registry) -> RegistryUsage:

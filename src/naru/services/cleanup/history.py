@@ -17,7 +17,7 @@ from naru.db.cleanup.runs import Execution, ImageTask, VerdictRow
 from naru.db.engine import Database
 from naru.services.cleanup.cleaner import audit_run, remember
 from naru.services.cleanup.jobs import CleanUpRegistry
-from naru.services.cleanup.policies import registry
+from naru.services.registries import registry_in
 
 #: Verdicts that the log of a task shows; the rest is in the list of verdicts.
 LOGGED = 1000
@@ -39,7 +39,7 @@ class CleanupRuns:
         now = self._clock.now()
 
         def store(tx: Any) -> int:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             other = runs.open_run(tx, facts.id)
             if other is not None:
                 raise Conflict(
@@ -71,7 +71,7 @@ class CleanupRuns:
         grant.require(Permission.MANAGE)
 
         def step(tx: Any) -> bool:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             found = _execution(tx, facts, execution_id)
             return found.ended_at is None and queue.request_stop(tx, execution_id, now=self._clock.now())
 
@@ -85,14 +85,16 @@ class CleanupRuns:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> tuple[list[Execution], int]:
-            return runs.list_executions(tx, registry(tx, grant, registry_id).id, offset, limit)
+            return runs.list_executions(tx, registry_in(tx, grant, registry_id).facts.id, offset, limit)
 
         return await self._database.read(read)
 
     async def execution(self, grant: ProjectGrant, registry_id: int, execution_id: int) -> Execution:
         """``NameUnknown``, ``NotFound``."""
         grant.require(Permission.VIEW)
-        return await self._database.read(lambda tx: _execution(tx, registry(tx, grant, registry_id), execution_id))
+        return await self._database.read(
+            lambda tx: _execution(tx, registry_in(tx, grant, registry_id).facts, execution_id)
+        )
 
     async def tasks(
         self, grant: ProjectGrant, registry_id: int, execution_id: int, offset: int = 0, limit: int = 100
@@ -101,7 +103,7 @@ class CleanupRuns:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> tuple[list[ImageTask], int]:
-            found = _execution(tx, registry(tx, grant, registry_id), execution_id)
+            found = _execution(tx, registry_in(tx, grant, registry_id).facts, execution_id)
             return runs.list_tasks(tx, found.id, offset, limit)
 
         return await self._database.read(read)
@@ -122,7 +124,7 @@ class CleanupRuns:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> tuple[list[VerdictRow], int]:
-            found = _task(tx, registry(tx, grant, registry_id), execution_id, task_id)
+            found = _task(tx, registry_in(tx, grant, registry_id).facts, execution_id, task_id)
             return runs.list_verdicts(tx, found.id, wanted, keyword, offset, limit)
 
         return await self._database.read(read)
@@ -133,7 +135,7 @@ class CleanupRuns:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> str:
-            found = _task(tx, registry(tx, grant, registry_id), execution_id, task_id)
+            found = _task(tx, registry_in(tx, grant, registry_id).facts, execution_id, task_id)
             gone, _ = runs.list_verdicts(tx, found.id, set(Verdict) - {Verdict.KEEP}, None, 0, LOGGED)
             kept, _ = runs.list_verdicts(tx, found.id, {Verdict.KEEP}, None, 0, LOGGED - len(gone))
             return _text(found, [*gone, *kept], runs.task_log(tx, found.id))

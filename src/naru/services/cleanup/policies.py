@@ -15,9 +15,8 @@ from naru.db import audit, queue
 from naru.db.cleanup import rules as rows
 from naru.db.cleanup.rules import KeptRule
 from naru.db.engine import Database
-from naru.db.registries import registry_by_id
 from naru.services.cleanup.jobs import CleanUpRegistry
-from naru.services.registries import unknown
+from naru.services.registries import registry_in
 
 #: NCR has no limit; nobody comes near this one. Each artifact is compared with all of them.
 MAX_RULES = 1000
@@ -46,7 +45,7 @@ class Cleanup:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> tuple[list[KeptRule], int]:
-            return rows.list_rules(tx, registry(tx, grant, registry_id).id, offset, limit)
+            return rows.list_rules(tx, registry_in(tx, grant, registry_id).facts.id, offset, limit)
 
         return await self._database.read(read)
 
@@ -57,7 +56,7 @@ class Cleanup:
         now = self._clock.now()
 
         def store(tx: Any) -> int:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             if rows.count_rules(tx, facts.id) >= MAX_RULES:
                 raise LimitExceeded(f"registry '{facts.name}' has {MAX_RULES} cleanup policies, which is the most")
             made = rows.add_rule(tx, facts.id, rule, now, disabled=disabled)
@@ -76,7 +75,7 @@ class Cleanup:
         now = self._clock.now()
 
         def store(tx: Any) -> None:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             found = _rule(tx, facts, rule_id)
             off = found.disabled if disabled is None else disabled
             rows.change_rule(tx, rule_id, rule, disabled=off)
@@ -92,7 +91,7 @@ class Cleanup:
         now = self._clock.now()
 
         def remove(tx: Any) -> None:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             found = _rule(tx, facts, rule_id)
             rows.delete_rule(tx, rule_id)
             detail = found.rule.as_json() | {"disabled": found.disabled}
@@ -105,7 +104,7 @@ class Cleanup:
     async def options(self, grant: ProjectGrant, registry_id: int) -> Options:
         """``NameUnknown``."""
         grant.require(Permission.VIEW)
-        return await self._database.read(lambda tx: rows.options(tx, registry(tx, grant, registry_id).id))
+        return await self._database.read(lambda tx: rows.options(tx, registry_in(tx, grant, registry_id).facts.id))
 
     async def set_options(self, grant: ProjectGrant, registry_id: int, wanted: Options) -> None:
         """Counts from the next run on. ``NameUnknown``."""
@@ -113,7 +112,7 @@ class Cleanup:
         now = self._clock.now()
 
         def store(tx: Any) -> None:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             detail = {"options": asdict(wanted), "before": asdict(rows.options(tx, facts.id))}
             rows.set_options(tx, facts.id, wanted)
             audit.record(tx, grant.project.id, now, Action.RETENTION_RULE_UPDATE, grant.actor, facts.name, detail)
@@ -128,7 +127,7 @@ class Cleanup:
         now = self._clock.now()
 
         def read(tx: Any) -> Timetable:
-            found = queue.schedule(tx, _key(registry(tx, grant, registry_id)))
+            found = queue.schedule(tx, _key(registry_in(tx, grant, registry_id).facts))
             if found is None:
                 return Timetable()
             coming = Cron.parse(found.cron, found.time_zone).next_runs(now, NEXT_RUNS)
@@ -145,7 +144,7 @@ class Cleanup:
         timing = queue.Timing(cron, time_zone, Cron.parse(cron, time_zone).next_after(now)) if cron else None
 
         def store(tx: Any) -> None:
-            facts = registry(tx, grant, registry_id)
+            facts = registry_in(tx, grant, registry_id).facts
             before = queue.schedule(tx, _key(facts))
             if timing is None:
                 queue.remove_schedule(tx, _key(facts))
@@ -157,14 +156,6 @@ class Cleanup:
             audit.record(tx, grant.project.id, now, Action.RETENTION_SCHEDULE_UPDATE, grant.actor, facts.name, detail)
 
         await self._database.write(store)
-
-
-def registry(tx: Any, grant: ProjectGrant, registry_id: int) -> RegistryFacts:
-    """``NameUnknown``."""
-    found = registry_by_id(tx, grant.project.id, registry_id)
-    if found is None:
-        raise unknown(str(registry_id))
-    return found.facts
 
 
 def _rule(tx: Any, facts: RegistryFacts, rule_id: int) -> KeptRule:
