@@ -35,7 +35,7 @@ class TestClock:
         return self.time
 
     def advance(self, seconds: float) -> None:
-        self.time += int(seconds * 1_000_000)
+        self.time += round(seconds * 1_000_000)  # int() would lose a microsecond of some that were divided
 
 
 class Naru:
