@@ -17,6 +17,8 @@ PROJECT_PAGES = (
     "/registries/web",
     "/registries/web/quota",
     "/registries/web/members",
+    "/registries/web/protection",
+    "/registries/web/new-protection-policy",
     "/registries/web/images",
     "/registries/empty/images",
     "/new-registry",

@@ -16,6 +16,7 @@ from naru.core.permissions import Permission, Role
 from naru.web.console.app import ROUTES
 from naru.web.console.routes import PROJECT, Route, Who
 from tests import make
+from tests.api.client import api
 from tests.conftest import Naru
 from tests.console.visitor import PASSWORD, Visitor, administrator, appkey_of
 
@@ -39,6 +40,11 @@ NEEDS: tuple[tuple[str, str], ...] = (
     (r"{project}/audit(/.*)?", CHANGE),
     (r"{project}/(new-registry|settings/cves)", CHANGE),
     (r"{project}/registries/[^/]+/(change|delete)", CHANGE),
+    (r"{project}/registries/[^/]+/new-(protection-policy|cleanup-policy|webhook)", CHANGE),
+    (
+        r"{project}/registries/[^/]+/(protection|cleanup|webhooks)/(.*/)?(change|delete|enabled|options|schedule|run|stop|test|redeliver)",
+        CHANGE,
+    ),
     (r"{project}/.*/new-tag", CHANGE),
     (r"{project}/.*/-/(delete|delete-artifacts|artifacts/[^/]+/delete-tags)", DELETE),
     (r"{project}(/.*)?", VIEW),
@@ -112,6 +118,12 @@ async def people(naru: Naru) -> list[Person]:
     ]
 
 
+async def policies(naru: Naru) -> None:
+    """One of each kind in registry ``team``."""
+    admin = await api(naru)
+    await admin.call("POST", "/registries/team/immutabletagrules", {"tag": {"include": True, "pattern": "v*"}})
+
+
 def target(route: Route, appkey: str, digest: str) -> str:
     """Pages name what is there, so that they reach it; changes what is not, so that all cells are alike."""
     there = {
@@ -122,7 +134,7 @@ def target(route: Route, appkey: str, digest: str) -> str:
         "tab": "tags",
         "key": "ADMINKEY",
     }
-    ids = {"member": "1", "user": "1", "project": "1", "session": "1"}
+    ids = {one: "1" for one in ("member", "user", "project", "session", "rule")}
     absent = {"appkey": appkey, "registry": "absent", "reference": "absent"} | dict.fromkeys(ids, "999999")
     values = there | ids if route.method == "GET" else absent
     if route.path.endswith("registries/{registry}/{tab}"):
@@ -144,6 +156,7 @@ def class_of(status: int, location: str, text: str) -> str:
 async def test_every_route_for_everybody(naru: Naru, capsys: pytest.CaptureFixture[str]) -> None:
     image = await make.image(naru.admin, "team/app", "1.0")
     appkey = await appkey_of(naru)
+    await policies(naru)
     callers = await people(naru)
     cells: Counter[str] = Counter()
     wrong: list[str] = []
@@ -181,6 +194,7 @@ async def test_what_somebody_may_not_do_is_not_shown(naru: Naru) -> None:
         f"{base}/registries": "new-registry",
         f"{base}/registries/team": "/team/delete",
         f"{base}/registries/team/quota": "set-quota",
+        f"{base}/registries/team/protection": "new-protection-policy",
         f"{base}/registries/team/images": "Delete images",
         f"{base}/registries/team/images/app/-/artifacts": "Delete artifacts",
     }

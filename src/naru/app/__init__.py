@@ -31,6 +31,7 @@ from naru.services.identities import Identities
 from naru.services.images import Images
 from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
+from naru.services.matching import Matching
 from naru.services.protection import Protection
 from naru.services.secrets import derive, installation_key
 from naru.services.sessions import Sessions
@@ -207,6 +208,12 @@ class Application:
             tags=self._api_services.tags,
             manifests=services.manifests,
             catalog=services.catalog,
+            matching=Matching(database=database),
+            protection=self._api_services.protection,
+            cleanup=self._api_services.cleanup,
+            cleanup_runs=self._api_services.cleanup_runs,
+            webhooks=webhooks,
+            jobs=self.jobs,
             usage=core.usage,
             audit=self.audit,
             key=derive(key, "console"),

@@ -112,7 +112,34 @@ MESSAGES = (
     N_("there is a project with this name already; choose another one"),
     N_("project {name} has {count} registries; delete them first"),
     N_("the server failed; the id of the request is {id}"),
+    # Patterns.
+    N_("the pattern {pattern} is invalid: {why}"),
+    N_("the pattern {pattern} is too long: at most {most} characters are allowed"),
+    N_("a '{' has no '}'"),
+    N_("a '}' has no '{'"),
+    N_("a '[' has no ']'"),
+    N_("a ']' has no '['"),
+    N_("a '[]' takes no character"),
+    N_("a '\\' has nothing after it"),
+    N_("the range {range} is empty"),
+    N_("braces are nested more than {most} times"),
+    N_("it holds characters that cannot be seen"),
+    # Protection and cleanup.
+    N_("registry '{name}' has no protection policy {id}"),
+    N_("registry '{name}' has {most} protection policies, which is the most"),
+    N_("the registry has a protection policy for images {images} and tags {tags} already"),
+    N_("matching '{pattern}'"),
+    N_("other than '{pattern}'"),
+    N_("protection policy {id} (images {images}, tags {tags})"),
+    N_("deleted"),
+    N_("deleted with its image"),
+    N_("deleted with its registry"),
+    N_("deleted with {digest}"),
+    N_("moved to {digest}"),
+    N_("'{name}' cannot be {change}: {rule} protects it; switch the policy off or change it first"),
 )
+#: Places in them whose values are sentences again.
+NESTED = frozenset({"why", "images", "tags", "rule", "change", "keeps", "rest"})
 
 
 @cache
@@ -132,12 +159,13 @@ def told(message: str, translation: gettext.NullTranslations) -> str:
         if match is not None:
             # By hand, and in one go: what was typed may hold braces.
             values = match.groupdict()
-            return re.sub(r"\{(\w+)\}", partial(_value, values), translation.gettext(source))
+            return re.sub(r"\{(\w+)\}", partial(_value, values, translation), translation.gettext(source))
     return message
 
 
-def _value(values: dict[str, str], place: re.Match[str]) -> str:
-    return values[place[1]]
+def _value(values: dict[str, str], translation: gettext.NullTranslations, place: re.Match[str]) -> str:
+    value = values[place[1]]
+    return told(value, translation) if place[1] in NESTED else value
 
 
 def explain(error: NaruError, translation: gettext.NullTranslations) -> Refusal:

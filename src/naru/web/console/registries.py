@@ -16,6 +16,7 @@ from naru.web.console.navigation import REGISTRY_TABS, tabs
 from naru.web.console.routes import PROJECT, REGISTRY, dialog, page
 from naru.web.console.view import View
 
+OWN_TABS = frozenset({"", "quota", "members"})
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -26,7 +27,7 @@ async def show_list(view: View, **detail: Any) -> Response:
         view.grant, asked.q or None, asked.sort, asked.offset, asked.size
     )
     addresses, transport, project = view.services.addresses, view.transport, view.grant.project
-    values = {"selected": None, "tab": "", "tabs": []} | detail
+    values = {"selected": None, "tab": "", "tabs": [], "content": ""} | detail
     return await view.render(
         "registries/list.html",
         listed=asked.of(found, total),
@@ -36,11 +37,19 @@ async def show_list(view: View, **detail: Any) -> Response:
     )
 
 
-async def show_one(view: View) -> Response:
+async def show_tab(view: View, tab: str, content: str, **more: Any) -> Response:
+    """The list, and below it one tab of the registry that the path names. ``content``: its template."""
     facts = await view.registry()
     known = tabs(REGISTRY_TABS, view.grant.permissions)
+    selected = await view.services.registries.view(view.grant, facts.id)
+    return await show_list(view, selected=selected, tab=tab, tabs=known, content=content, **more)
+
+
+async def show_one(view: View) -> Response:
+    """The tabs that need little: those of policies are pages of their own modules."""
+    facts = await view.registry()
     tab = view.request.path_params.get("tab", "")
-    if tab not in {one.key for one in known}:
+    if tab not in OWN_TABS & {one.key for one in tabs(REGISTRY_TABS, view.grant.permissions)}:
         raise NotFound("there is no page at this address")
     services = view.services
     more: dict[str, Any] = {}
@@ -48,8 +57,7 @@ async def show_one(view: View) -> Response:
         more["members"], more["member_count"] = await services.members.list(view.grant, limit=100)
     if tab == "quota":
         more["usage"] = await services.usage.registry(view.grant, facts.id)
-    selected = await services.registries.view(view.grant, facts.id)
-    return await show_list(view, selected=selected, tab=tab, tabs=known, **more)
+    return await show_tab(view, tab, f"registries/tab_{tab or 'basic'}.html", **more)
 
 
 async def create_form(view: View) -> Response:
@@ -63,7 +71,8 @@ async def create(view: View) -> Response:
         auto_scan=view.checked("auto_scan"),
         anonymous_pull=view.checked("anonymous_pull"),
     )
-    await view.services.registries.create(view.grant, name, change)
+    with view.typed_in("name"):
+        await view.services.registries.create(view.grant, name, change)
     view.toast(N_("Registry “%(name)s” was created."), name=name)
     return view.redirect(view.url("registries", name))
 
@@ -94,8 +103,9 @@ async def delete_form(view: View) -> Response:
 
 async def delete(view: View) -> Response:
     facts = await view.registry()
-    if view.field("name") != facts.name:
-        raise BadRequest(f"the name that you typed is not '{facts.name}'")
+    with view.typed_in("name"):
+        if view.field("name") != facts.name:
+            raise BadRequest(f"the name that you typed is not '{facts.name}'")
     await view.services.registries.delete(view.grant, facts.id, with_images=view.checked("with_images"))
     view.toast(N_("Registry “%(name)s” was deleted."), name=facts.name)
     return view.redirect(view.url("registries"))
@@ -112,12 +122,13 @@ async def set_quota(view: View) -> Response:
     facts = await view.registry()
     text, unit = view.field("quota"), view.field("unit")
     quota = None
-    if text:
-        try:
-            quota = int(float(text) * UNITS[unit])
-        except (ValueError, KeyError, OverflowError):
-            raise BadRequest(f"'{text[:40]}' is no size; write a number, such as 50") from None
-    await view.services.usage.set_quota(view.grant, facts.id, quota)
+    with view.typed_in("quota"):
+        if text:
+            try:
+                quota = int(float(text) * UNITS[unit])
+            except (ValueError, KeyError, OverflowError):
+                raise BadRequest(f"'{text[:40]}' is no size; write a number, such as 50") from None
+        await view.services.usage.set_quota(view.grant, facts.id, quota)
     view.toast(N_("The quota of “%(name)s” was changed."), name=facts.name)
     return view.redirect(view.url("registries", facts.name, "quota"))
 

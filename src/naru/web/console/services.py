@@ -9,12 +9,17 @@ from naru.services.accounts import Keys, Members, Projects, Users
 from naru.services.artifacts import Artifacts
 from naru.services.audit import AuditLog
 from naru.services.catalog import Catalog
+from naru.services.cleanup import Cleanup, CleanupRuns
 from naru.services.images import Images
+from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
+from naru.services.matching import Matching
+from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.sessions import Sessions
 from naru.services.tags import Tags
 from naru.services.usage import Usage
+from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
 from naru.web.api_guard import ApiGuard
 
@@ -37,6 +42,12 @@ class ConsoleServices:
     tags: Tags
     manifests: Manifests
     catalog: Catalog
+    matching: Matching
+    protection: Protection
+    cleanup: Cleanup
+    cleanup_runs: CleanupRuns
+    webhooks: Webhooks
+    jobs: Jobs
     usage: Usage
     audit: AuditLog
     key: bytes = field(repr=False)

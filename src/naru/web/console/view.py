@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from naru.core.digest import Digest
-from naru.core.errors import NaruError, Unauthorized
+from naru.core.errors import BadRequest, Conflict, NameInvalid, NaruError, NotFound, TagInvalid, Unauthorized
 from naru.core.names import RepositoryName, parse_reference
 from naru.core.permissions import NOTHING, AccountGrant, Permission, ProjectFacts, ProjectGrant, RegistryFacts
 from naru.services.sessions import Session, Visitor
@@ -59,6 +60,7 @@ class View:
         self._grant: ProjectGrant | None = None
         self._last: ProjectFacts | None = None  # the project where one was last, for pages outside of projects
         self.error: NaruError | None = None
+        self.wrong = ""  # the field of a form that the error is about
         self._toast: dict[str, str] | None = None
         self._bound: str | None = None
         self._cookies: list[tuple[str, str | None, int | None]] = []
@@ -114,6 +116,13 @@ class View:
     def part(self, name: str) -> str:
         return str(self.request.path_params[name])
 
+    def part_number(self, name: str) -> int:
+        """``NotFound`` for what is no id."""
+        text = self.part(name)
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise NotFound("there is no page at this address")
+        return int(text)
+
     def query(self, name: str, most: int = 256) -> str:
         """A field of the query, cut; empty when it is not there."""
         return (self.transport.parameter(name) or "")[:most]
@@ -135,6 +144,15 @@ class View:
 
     def checked(self, name: str) -> bool:
         return name in self.form
+
+    @contextmanager
+    def typed_in(self, name: str) -> Iterator[None]:
+        """What is wrong inside with what was typed is told beside that field of the form."""
+        try:
+            yield
+        except (BadRequest, NameInvalid, TagInvalid, Conflict):
+            self.wrong = name
+            raise
 
     @property
     def image(self) -> RepositoryName:

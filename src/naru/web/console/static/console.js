@@ -66,7 +66,7 @@ function localTimes(root) {
 // Forms: the rule of a name as it is typed; a name to be typed before something is deleted.
 
 function checkRule(field) {
-  const hint = document.getElementById(field.getAttribute("aria-describedby"));
+  const hint = document.getElementById(field.getAttribute("aria-describedby").split(" ")[0]);
   const wrong = field.value !== "" && field.validity.patternMismatch;
   field.setAttribute("aria-invalid", wrong);
   field.setCustomValidity("");
@@ -141,7 +141,14 @@ document.addEventListener("htmx:afterSwap", (event) => {
   for (const toast of document.querySelectorAll("#toasts .toast:not(.failed)")) fade(toast, 6000);
 });
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
-document.addEventListener("htmx:sendError", () => tell(document.body.dataset.offline, "failed"));
+// A part that asks for itself again: what cannot be had now leaves it as it is, and is told once.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.dataset?.poll !== undefined && event.detail.xhr.status >= 400) event.detail.shouldSwap = false;
+});
+document.addEventListener("htmx:sendError", () => {
+  const told = [...document.querySelectorAll("#toasts .toast.failed")].some((one) => one.textContent === document.body.dataset.offline);
+  if (!told) tell(document.body.dataset.offline, "failed");
+});
 
 document.addEventListener("DOMContentLoaded", () => {
   prepare(document);
