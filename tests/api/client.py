@@ -66,3 +66,12 @@ async def audit_rows(naru: Naru, action: str, project: str | None = None) -> lis
     admin = ApiClient(naru.admin, facts.appkey)
     rows: list[dict[str, Any]] = (await admin.call("GET", f"/audit-logs?action={action}&page_size=100"))["audit_logs"]
     return rows
+
+
+async def account_rows(naru: Naru, action: str, client: Client | None = None) -> list[dict[str, Any]]:
+    """The same of the installation's log; of the client's own account when there is one."""
+    await naru.core.database.write(lambda _tx: None)
+    path = "/audit-logs" if client is None else "/account/audit-logs"
+    reader = await account_api(naru, client)
+    rows: list[dict[str, Any]] = (await reader.call("GET", f"{path}?action={action}&page_size=100"))["audit_logs"]
+    return rows

@@ -18,7 +18,7 @@ from naru.db import audit as rows
 from naru.db.audit import Filter
 from naru.db.engine import execute_many, sqlite_engine
 from naru.db.migrate import upgrade
-from tests.api.client import ApiClient, api
+from tests.api.client import ApiClient, account_api, account_rows, api, audit_rows
 from tests.conftest import Naru
 
 START = 1_790_000_000_000_000  # where the tests' clock stands
@@ -167,6 +167,109 @@ async def test_who_may(naru: Naru) -> None:
     await member.call("GET", "/audit-logs")
 
 
+# Whose log
+
+
+async def shop(naru: Naru) -> ApiClient:
+    """Another project with a host of its own; mallory is its administrator."""
+    made = await naru.core.projects.create(naru.core.operator_account, "shop", host_label="shop")
+    await naru.accounts.create_user("mallory", None, ())
+    await naru.core.members.add(await naru.core.operator("shop"), "mallory", [Role.PROJECT_ADMIN])
+    key = await naru.accounts.create_key("mallory", "")
+    return ApiClient(naru.anonymous.signed_in(key.access_key, key.secret), made.project.appkey)
+
+
+async def whole_log(naru: Naru, reader: ApiClient, path: str = "/audit-logs") -> list[tuple[str, str, str]]:
+    await naru.core.database.write(lambda _tx: None)  # behind what was to be written soon
+    rows = (await reader.call("GET", f"{path}?page_size=100"))["audit_logs"]
+    return [(row["action"], row["actor"], row["resource"]) for row in rows]
+
+
+async def test_who_adds_somebody_unasked_learns_nothing_of_the_person(naru: Naru) -> None:
+    """Attack: sign-ins with their addresses, keys and changes of an account, by the log of a project of one's own."""
+    mallory = await shop(naru)
+    kim = await naru.client("kim", Role.PROJECT_MEMBER)
+    own = await account_api(naru, kim)
+    for victim in ("kim", "admin"):
+        await mallory.call("POST", "/members", {"name": victim, "roles": ["service-viewer"]})
+    before = await whole_log(naru, mallory)
+    assert [row[0] for row in before] == ["member.update"] * 3 + ["project.create"]
+
+    await naru.token(kim, "repository:team/app:pull")  # at the host of another project
+    await naru.anonymous.signed_in(own.headers["x-tc-authentication-id"], "wrong").get("/v2/")
+    admin = await account_api(naru)
+    user = await naru.core.users.by_name(naru.core.operator_account, "kim")
+    await admin.call("PUT", f"/users/{user.id}", {"password": "a long password"})
+    made = (await own.call("POST", "/access-keys", {"label": "of the other place"}))["access_key"]
+    await own.call("PUT", f"/access-keys/{made['access_key_id']}", {"enabled": False})
+    await own.call("DELETE", f"/access-keys/{made['access_key_id']}")
+    assert await whole_log(naru, mallory) == before
+    assert [row["actor"] for row in await audit_rows(naru, "sign_in")] == ["kim"]  # there it was used
+
+    noted = await whole_log(naru, own, "/account/audit-logs")
+    actions = "sign_in sign_in.failed user.update access_key.create access_key.update access_key.delete"
+    assert [row[0] for row in noted][5::-1] == actions.split()
+    assert set(noted) < set(await whole_log(naru, await account_api(naru)))
+    assert "mallory" not in str(noted)
+    mallory.base = own.base
+    assert "kim" not in str(await whole_log(naru, mallory, "/account/audit-logs"))
+
+
+async def test_a_sign_in_at_a_projects_own_host_is_in_its_log(naru: Naru) -> None:
+    mallory = await shop(naru)
+    kim = await naru.client("kim", Role.PROJECT_MEMBER)
+    host = {"host": "shop-kr1-registry.example.com"}
+    for _ in range(2):
+        assert (await kim.request("GET", "/service/token", headers=host)).status == 200  # without a role there
+        await mallory.call("POST", "/members", {"name": "kim", "roles": ["service-viewer"]})
+        naru.clock.advance(61)
+    rows = await audit_rows(naru, "sign_in", "shop")
+    assert [(row["actor"], row["address"]) for row in rows] == [("kim", kim.address)]
+    assert await audit_rows(naru, "sign_in") == []
+    assert len(await account_rows(naru, "sign_in", kim)) == 2
+
+
+async def test_a_member_who_is_deleted_leaves_a_row_in_each_project(naru: Naru) -> None:
+    mallory = await shop(naru)
+    await naru.client("kim", Role.PROJECT_MEMBER, Role.SERVICE_VIEWER)
+    await mallory.call("POST", "/members", {"name": "kim", "roles": ["image-uploader"]})
+    user = await naru.core.users.by_name(naru.core.operator_account, "kim")
+    await (await account_api(naru)).call("DELETE", f"/users/{user.id}")
+    for project, roles in ((None, ["project-member", "service-viewer"]), ("shop", ["image-uploader"])):
+        row = (await audit_rows(naru, "member.update", project))[0]
+        assert (row["resource"], row["detail"]) == ("kim", {"before": roles, "after": [], "user": "deleted"})
+    assert [row["resource"] for row in await account_rows(naru, "user.delete")] == ["kim"]
+
+
+async def test_who_may_read_the_log_of_the_installation(naru: Naru) -> None:
+    for path in ("/audit-logs", "/audit-logs/export", "/audit-logs/export?format=json"):
+        assert await (await account_api(naru, await naru.client(f"u{len(path)}", Role.PROJECT_ADMIN))).refused(
+            "GET", path
+        ) == (10003)
+        assert await (await account_api(naru, naru.anonymous)).refused("GET", path) == 10002
+    admin = await account_api(naru)
+    exported = (await admin.send("GET", "/audit-logs/export?format=json")).json()
+    assert exported == (await admin.call("GET", "/audit-logs?page_size=100"))["audit_logs"]
+
+
+async def test_filters_and_pages_of_ones_own_account(naru: Naru) -> None:
+    kim = await naru.client("kim")
+    own = await account_api(naru, kim)
+    for number in range(3):
+        await own.call("POST", "/access-keys", {"label": str(number)})
+        naru.clock.advance(1)
+    page = await own.call("GET", "/account/audit-logs?action=access_key.create&page_size=2&with_total=true")
+    assert (len(page["audit_logs"]), page["total"], page["total_exact"]) == (2, 4, True)
+    rest = await own.call(
+        "GET", f"/account/audit-logs?action=access_key.create&page_size=2&cursor={page['next_cursor']}"
+    )
+    labels = [row["detail"]["label"] for row in page["audit_logs"] + rest["audit_logs"]]
+    assert labels == ["2", "1", "0", "test"]
+    by_kim = (await own.call("GET", "/account/audit-logs?actor=kim"))["audit_logs"]
+    assert len(by_kim) == 3
+    assert (await own.call("GET", "/account/audit-logs?q=nothing"))["audit_logs"] == []
+
+
 # Export
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", '=cmd|"/c calc"!A1', "  =1", "\uff1d1"]
@@ -225,7 +328,12 @@ async def test_rows_are_removed_by_age(naru: Naru) -> None:
     naru.clock.advance(365 * day)
     assert await naru.application.audit.prune() == 0  # exactly a year is not past it
     naru.clock.advance(1)
-    assert await naru.application.audit.prune() == 1100
+    made = [row["action"] for row in await account_rows(naru, "user.create")]
+    assert made == ["user.create"]  # of the first start; goes with the rest
+    assert await naru.application.audit.prune() == 1100 + 2
+    (row,) = await account_rows(naru, "audit.prune")
+    assert row["detail"]["removed"] == 2
+    assert await account_rows(naru, "user.create") == []
     note, young = (await (await api(naru)).call("GET", "/audit-logs"))["audit_logs"]
     assert young["resource"] == "young"
     assert (note["action"], note["actor"], note["detail"]["removed"]) == ("audit.prune", "naru", 1100)
@@ -261,6 +369,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         execute_many(tx, rows.ADD, entries)
         rare = (1, START + 5, "registry.delete", "rare", "RARE", "192.0.2.9", None, "rare/app", json.dumps({"a": 1}))
         execute_many(tx, rows.ADD, [rare])
+        tx.exec_driver_sql(
+            "INSERT INTO account_log (user_id, at, action, actor, access_key, address, request_id, resource, detail) "
+            "SELECT CASE WHEN actor = 'rare' THEN 5 ELSE 1 + id % 50 END, at, action, actor, access_key, address, "
+            "request_id, resource, detail FROM audit_log"
+        )
     engine.dispose()
     return path
 
@@ -283,8 +396,17 @@ FILTERS = {
 }
 
 
+LOGS = {
+    "project": rows.of_project(1),
+    "installation": rows.of_installation(),
+    "user": rows.of_user(7),
+    "nobody": rows.of_user(999),
+}
+
+
+@pytest.mark.parametrize("log", LOGS)
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_page_of_a_large_log(large: Path, name: str) -> None:
+def test_a_page_of_a_large_log(large: Path, name: str, log: str) -> None:
     """By an index and without sorting; under 5 ms."""
     engine = sqlite_engine(large)
     statements: list[tuple[str, Any]] = []
@@ -298,14 +420,15 @@ def test_a_page_of_a_large_log(large: Path, name: str) -> None:
             times = []
             for _ in range(10):
                 began = time.thread_time()  # what others do on this machine does not count
-                rows.page(tx, 1, FILTERS[name], before, 20)
+                rows.page(tx, LOGS[log], FILTERS[name], before, 20)
                 times.append(time.thread_time() - began)
             assert min(times) < 0.005, times
         for statement, values in statements:
             if statement.startswith("SELECT"):
                 plan = " | ".join(row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))
                 assert "SCAN audit_log" not in plan, plan
-                assert "USING INDEX ix_audit_log_project_id" in plan or "USING COVERING INDEX ix_audit" in plan, plan
+                assert "TEMP B-TREE" not in plan, plan
+                assert "USING INDEX ix_a" in plan or "USING COVERING INDEX ix_a" in plan, plan
     engine.dispose()
 
 
@@ -332,10 +455,10 @@ def test_every_row_of_a_large_log_is_found(large: Path, name: str) -> None:
     with engine.connect() as tx, tx.begin():
         before = None
         while pages == 0 or before is not None:
-            entries, before = rows.page(tx, 1, wanted, before, 2000)
+            entries, before = rows.page(tx, rows.of_project(1), wanted, before, 2000)
             found += [entry.resource for entry in entries]
             pages += 1
-        total, exact = rows.count(tx, 1, wanted)
+        total, exact = rows.count(tx, rows.of_project(1), wanted)
     engine.dispose()
     assert pages <= MANY / rows.WINDOW + 2
     expected = [f"team/{n}" for n in reversed(range(MANY)) if matches(n)]

@@ -11,7 +11,7 @@ from naru.core.jobs import Collect, Context, Job, JobFailed, Trigger
 from naru.core.permissions import Role
 from naru.db import queue
 from tests import make
-from tests.api.client import account_api, api, audit_rows
+from tests.api.client import account_api, account_rows, api, audit_rows
 from tests.conftest import Naru
 
 
@@ -196,7 +196,7 @@ async def test_collect_now(naru: Naru) -> None:
     assert task.detail is not None and f'"bytes": {figures["bytes"]}' in task.detail
     after = (await accounts.call("GET", "/collections/reclaimable"))["reclaimable"]
     assert (after["blobs"], after["bytes"]) == (0, 0)
-    assert [row["resource"] for row in await audit_rows(naru, "collection.run")] == [f"collections/{begun['id']}"]
+    assert [row["resource"] for row in await account_rows(naru, "collection.run")] == [f"collections/{begun['id']}"]
 
 
 @pytest.mark.options(job_workers=0)

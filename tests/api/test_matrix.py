@@ -49,7 +49,7 @@ NEEDS: tuple[tuple[str, str, str], ...] = (
     (r"POST|PUT|DELETE", r"{project}/.*", CHANGE),
     (r"\w+", r"/ncr/v2.0/(access-keys|account)(/.*)?", OWN),
     (r"GET", r"/ncr/v2.0/projects", OWN),
-    (r"\w+", r"/ncr/v2.0/(users|projects|collections)(/.*)?", INSTALLATION),
+    (r"\w+", r"/ncr/v2.0/(users|projects|collections|audit-logs)(/.*)?", INSTALLATION),
 )
 #: Signed in to by other means, tested on their own; or for everybody.
 ELSEWHERE = {

@@ -11,7 +11,7 @@ import pytest
 
 from naru.core.permissions import Role
 from naru.services import sign_ins
-from tests.api.client import ApiClient, api, audit_rows
+from tests.api.client import ApiClient, account_rows, api
 from tests.asgi import Answer, Client, basic
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, Naru
 
@@ -50,7 +50,7 @@ async def test_a_token_stands_for_its_key(naru: Naru) -> None:
     client = await bearer(naru, viewer)
     await client.call("GET", "/registries")
     assert await client.refused("POST", "/registries", {"project_name": "x"}) == 10003
-    rows = await audit_rows(naru, "token.create")
+    rows = await account_rows(naru, "token.create")
     assert [row["actor"] for row in rows] == ["viewer", "viewer"]
     assert document["access_token"] not in str(rows)
     client.headers["x-nhn-authorization"] = f"bearer {text_of(client)}"  # the scheme has no case (RFC 9110)
@@ -159,7 +159,7 @@ async def test_a_token_is_revoked_at_once(naru: Naru) -> None:
     assert await client.refused("GET", "/registries") == 10002
     await other.call("GET", "/registries")
     assert (await revoke(naru.admin, text_of(client))).status == 200  # again
-    assert len(await audit_rows(naru, "token.revoke")) == 1
+    assert len(await account_rows(naru, "token.revoke")) == 1
     for nothing in ("x", "a.b.c", "." * 10_000, text_of(client)[:-2]):
         assert (await revoke(naru.admin, nothing)).status == 200  # RFC 7009 section 2.2
     assert (await naru.admin.post("/oauth2/token/revoke", b"a=b")).json()["error"] == "invalid_request"
@@ -269,14 +269,14 @@ async def test_sign_ins_are_written_and_bounded(naru: Naru) -> None:
         await secret_as_id.get("/service/token")
     for _ in range(3):
         await naru.token(naru.admin, "repository:team/app:pull")
-    failed = await audit_rows(naru, "sign_in.failed")
+    failed = await account_rows(naru, "sign_in.failed")
     assert {row["access_key"] for row in failed} == {ADMIN_KEY, None}
     assert len(failed) == 2
     assert "my-secret-password" not in str(failed)
-    assert [row["actor"] for row in await audit_rows(naru, "sign_in")] == ["admin"]
+    assert [row["actor"] for row in await account_rows(naru, "sign_in")] == ["admin"]
     naru.clock.advance(61)
     await guesser.get("/v2/")
-    assert len(await audit_rows(naru, "sign_in.failed")) == 3
+    assert len(await account_rows(naru, "sign_in.failed")) == 3
 
 
 async def test_a_flood_of_wrong_keys_does_not_fill_the_log(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ async def test_a_flood_of_wrong_keys_does_not_fill_the_log(naru: Naru, monkeypat
     for number in range(50):
         client = Client(naru.anonymous.door, basic("x", "y"), address=f"198.18.0.{number}")
         assert (await client.get("/v2/")).status == 401
-    assert len(await audit_rows(naru, "sign_in.failed")) == 20
+    assert len(await account_rows(naru, "sign_in.failed")) == 20
     naru.clock.advance(61)
     await naru.anonymous.signed_in("x", "y").get("/v2/")
-    assert len(await audit_rows(naru, "sign_in.failed")) == 21
+    assert len(await account_rows(naru, "sign_in.failed")) == 21

@@ -9,7 +9,7 @@ import pytest
 
 from naru.core.permissions import ProjectGrant, Role
 from tests import make
-from tests.api.client import ApiClient, account_api, api, audit_rows
+from tests.api.client import ApiClient, account_api, account_rows, api, audit_rows
 from tests.asgi import Answer, Client
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, Naru
 from tests.make import sha256
@@ -254,7 +254,7 @@ async def test_a_project_lives_by_the_api_alone(naru: Naru) -> None:
     await admin.call("DELETE", path)
     assert await admin.refused("GET", path) == 10004
     assert await inside.refused("GET", "/registries") == 10004
-    assert [row["resource"] for row in await audit_rows(naru, "project.delete")] == ["store"]
+    assert [row["resource"] for row in await account_rows(naru, "project.delete")] == ["store"]
     assert await admin.refused("DELETE", "/projects/1") == 10005  # the default project
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from naru.core.permissions import Role
-from tests.api.client import account_api, api, audit_rows
+from tests.api.client import account_api, account_rows, api
 from tests.conftest import Naru
 
 
@@ -36,7 +36,7 @@ async def test_a_user_lives_by_the_api_alone(naru: Naru) -> None:
     assert await admin.refused("GET", path) == 10004
 
     for action, count in (("user.create", 2), ("user.update", 2), ("user.delete", 1)):
-        rows = await audit_rows(naru, action)
+        rows = await account_rows(naru, action)
         assert len(rows) == count, action
         assert "correct horse" not in str(rows)
     assert rows[0]["resource"] == "김 나루"

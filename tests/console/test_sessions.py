@@ -177,12 +177,19 @@ async def test_sign_ins_are_in_the_audit_log(naru: Naru) -> None:
     await other.post("/sign-in", {"name": "a password as a name", "password": "x"})
     await naru.core.database.write(lambda _tx: None)
     appkey = (await naru.core.operator()).project.appkey
-    log = text_of(await visitor.page(f"/projects/{appkey}/audit"))
+    assert "sign_in admin" not in text_of(await visitor.page(f"/projects/{appkey}/audit"))
+    log = text_of(await visitor.page("/installation/audit"))
     assert "sign_in admin console" in log
     assert "sign_in.failed anonymous user admin" in log
     assert "unknown user" in log
     assert "wrong place" not in log
     assert "a password as a name" not in log
+    own = text_of(await visitor.page("/account/activity"))
+    assert "sign_in admin console" in own
+    assert "sign_in.failed anonymous user admin" in own
+    assert "unknown user" not in own
+    rows = (await visitor.get("/installation/audit/export?action=sign_in&format=json")).json()
+    assert [(row["action"], row["actor"]) for row in rows] == [("sign_in", "admin")]
 
 
 async def test_the_history_is_bounded_and_a_guesser_pushes_out_nothing(naru: Naru) -> None:

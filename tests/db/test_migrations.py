@@ -175,3 +175,50 @@ def test_nobody_else_may_read_the_database(tmp_path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE made (by_the_test)")
         assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_what_is_about_people_leaves_the_logs_of_projects(tmp_path: Path) -> None:
+    """Revision 0012: once, whatever number of projects it stood in, and with whom it is about."""
+    path = tmp_path / "naru.db"
+    at_revision(path, "0011")
+    told = [  # project, at, action, actor, access key, resource
+        (1, 10, "user.create", "admin", "AK", "kim"),
+        (2, 10, "user.create", "admin", "AK", "kim"),
+        (1, 11, "access_key.create", "kim", "KK", "KK"),
+        (1, 12, "sign_in", "kim", "KK", "registry.example.com"),
+        (2, 12, "sign_in", "kim", "KK", "registry.example.com"),
+        (1, 13, "sign_in", "kim", None, "console"),
+        (1, 14, "sign_in.failed", "anonymous", None, "user kim"),
+        (1, 15, "sign_in.failed", "anonymous", None, "unknown user"),
+        (1, 16, "token.create", "kim", "KK", "0123"),
+        (1, 17, "access_key.delete", "kim", "KK", "GONE"),
+        (1, 18, "artifact.push", "kim", "KK", "team/app:1.0"),
+        (2, 19, "member.update", "admin", "AK", "kim"),
+    ]
+    with connected(path) as connection:
+        for number in (1, 2):
+            connection.execute(
+                "INSERT INTO projects (id, name, appkey, is_default, created_at) VALUES (?, ?, ?, ?, 0)",
+                (number, f"p{number}", f"k{number}", number == 1),
+            )
+        for number, name, key in ((1, "admin", "AK"), (2, "kim", "KK")):
+            connection.execute("INSERT INTO users VALUES (?, ?, NULL, 0, 1, 0)", (number, name))
+            connection.execute(
+                "INSERT INTO access_keys (user_id, access_key, secret_hash, label, enabled, created_at) "
+                "VALUES (?, ?, '', '', 1, 0)",
+                (number, key),
+            )
+        connection.executemany(
+            "INSERT INTO audit_log (project_id, at, action, actor, access_key, resource) VALUES (?, ?, ?, ?, ?, ?)",
+            told,
+        )
+        connection.commit()
+    assert upgrade(path)
+    with connected(path) as connection:
+        left = connection.execute("SELECT at FROM audit_log ORDER BY at").fetchall()
+        moved = connection.execute("SELECT at, user_id, action, resource FROM account_log ORDER BY id").fetchall()
+    assert left == [(18,), (19,)]
+    assert [(at, user) for at, user, _action, _resource in moved] == [
+        (10, 2), (11, 2), (12, 2), (13, 2), (14, 2), (15, None), (16, 2), (17, None),
+    ]  # fmt: skip
+    assert moved[0][2:] == ("user.create", "kim")

@@ -15,9 +15,9 @@ from naru.core.audit import Action, Actor
 from naru.core.errors import BadRequest, Unauthorized
 from naru.core.ports import Clock
 from naru.db import accounts as rows
+from naru.db import audit
 from naru.db.engine import Database
 from naru.db.pull import PullQueries
-from naru.services.accounts.shared import record_of_user
 from naru.services.identities import Identities, Standing
 from naru.services.tokens import IssuedToken, read_claims, sign_claims
 
@@ -64,7 +64,7 @@ class ApiTokens:
         detail = {"expires_in": lifetime}
 
         def note(tx: Any) -> None:
-            record_of_user(tx, standing.user_id, now, Action.TOKEN_CREATE, actor, token_id, detail)
+            audit.record_of_account(tx, standing.user_id, now, Action.TOKEN_CREATE, actor, token_id, detail)
 
         await self._database.write(note)
         return IssuedToken(text, lifetime, now)
@@ -96,7 +96,7 @@ class ApiTokens:
         def note(tx: Any) -> None:
             rows.prune_revoked(tx, now)
             if rows.revoke_token(tx, token.id, token.expires_at):
-                record_of_user(tx, standing.user_id, now, Action.TOKEN_REVOKE, actor, token.id)
+                audit.record_of_account(tx, standing.user_id, now, Action.TOKEN_REVOKE, actor, token.id)
 
         await self._database.write(note)
 

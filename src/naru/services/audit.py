@@ -1,4 +1,9 @@
-"""The audit log: read, export, and removal of what is too old. Rows are written by whoever changes something."""
+"""The audit logs: read, export, and removal of what is too old. Rows are written by whoever changes something.
+
+A project's log holds what was done in the project or to it, for those who manage it. What happened to accounts and
+keys, and sign-ins with their addresses, is in the installation's log: service administrators read all of it, everybody
+the rows about themselves. A sign-in at a project's own host, by a key of somebody with a role there, is in both.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +21,12 @@ from typing import Any
 
 from naru.core.audit import Action, Actor
 from naru.core.errors import NaruError, PaginationInvalid
-from naru.core.permissions import Permission, ProjectGrant
+from naru.core.permissions import AccountGrant, Permission, ProjectGrant
 from naru.core.ports import Clock
 from naru.db import audit as rows
-from naru.db.audit import Entry, Filter, Position
+from naru.db.audit import Entry, Filter, Log, Position
 from naru.db.engine import Database
+from naru.services.accounts.users import own_id
 
 __all__ = ["AuditLog", "AuditPage", "Entry", "Filter", "RecentPush"]
 
@@ -87,43 +93,64 @@ class AuditLog:
         self, grant: ProjectGrant, wanted: Filter, cursor: str | None, limit: int, *, with_total: bool = False
     ) -> AuditPage:
         """A page of the project's log, newest first. ``PaginationInvalid`` for a cursor that is not ours."""
-        grant.require(Permission.MANAGE)
-        project_id = grant.project.id
-        before = _position(cursor) if cursor is not None else None
+        return await self._page(_of_project(grant), wanted, cursor, limit, with_total=with_total)
 
+    async def installation_page(
+        self, grant: AccountGrant, wanted: Filter, cursor: str | None, limit: int, *, with_total: bool = False
+    ) -> AuditPage:
+        """The same of the installation's log, for service administrators."""
+        return await self._page(_of_installation(grant), wanted, cursor, limit, with_total=with_total)
+
+    async def own_page(
+        self, grant: AccountGrant, wanted: Filter, cursor: str | None, limit: int, *, with_total: bool = False
+    ) -> AuditPage:
+        """The same of what is about one's own account: whoever did it."""
+        return await self._page(rows.of_user(own_id(grant)), wanted, cursor, limit, with_total=with_total)
+
+    async def _page(
+        self, log_of: Log, wanted: Filter, cursor: str | None, limit: int, *, with_total: bool
+    ) -> AuditPage:
+        before = _position(cursor) if cursor is not None else None
         found: list[Entry] = []
         for _ in range(PAGE_STEPS):
             start, wanting = before, limit - len(found)
             step, before = await self._database.read(
-                lambda tx, start=start, wanting=wanting: rows.page(tx, project_id, wanted, start, wanting)  # type: ignore[misc]
+                lambda tx, start=start, wanting=wanting: rows.page(tx, log_of, wanted, start, wanting)  # type: ignore[misc]
             )
             found += step
             if before is None or len(found) == limit:
                 break
         total, exact = None, True
         if with_total:
-            total, exact = await self._database.read(lambda tx: rows.count(tx, project_id, wanted))
+            total, exact = await self._database.read(lambda tx: rows.count(tx, log_of, wanted))
         return AuditPage(found, None if before is None else _cursor(before), total, exact)
 
     async def recent_pushes(self, grant: ProjectGrant, limit: int) -> list[RecentPush]:
         """The last pushes to the project, newest first: for everybody who sees its images."""
         grant.require(Permission.VIEW)
         wanted = Filter(action=Action.ARTIFACT_PUSH)
-        found, _more = await self._database.read(lambda tx: rows.page(tx, grant.project.id, wanted, None, limit))
+        found, _more = await self._database.read(
+            lambda tx: rows.page(tx, rows.of_project(grant.project.id), wanted, None, limit)
+        )
         return [
             RecentPush(one.at, one.actor, one.resource, str(json.loads(one.detail or "{}").get("digest", "")))
             for one in found
         ]
 
-    async def entries(self, grant: ProjectGrant, wanted: Filter) -> AsyncIterator[list[Entry]]:
+    def entries(self, grant: ProjectGrant, wanted: Filter) -> AsyncIterator[list[Entry]]:
         """All of it, newest first, in pieces. Each is a transaction of its own, so that a slow reader holds none."""
-        grant.require(Permission.MANAGE)
-        project_id = grant.project.id
+        return self._entries(_of_project(grant), wanted)
+
+    def installation_entries(self, grant: AccountGrant, wanted: Filter) -> AsyncIterator[list[Entry]]:
+        """The same of the installation's log, for service administrators."""
+        return self._entries(_of_installation(grant), wanted)
+
+    async def _entries(self, log_of: Log, wanted: Filter) -> AsyncIterator[list[Entry]]:
         before: Position | None = None
         while True:
             start = before
             found, before = await self._database.read(
-                lambda tx, start=start: rows.page(tx, project_id, wanted, start, EXPORT_STEP)  # type: ignore[misc]
+                lambda tx, start=start: rows.page(tx, log_of, wanted, start, EXPORT_STEP)  # type: ignore[misc]
             )
             if found:
                 yield found
@@ -147,7 +174,23 @@ class AuditLog:
             await asyncio.sleep(time.monotonic() - began)  # half of the time belongs to others
         if removed:
             await self._database.write(lambda tx: self._note(tx, removed, before))
-        return removed.total()
+        return removed.total() + await self._prune_accounts(before)
+
+    async def _prune_accounts(self, before: int) -> int:
+        removed = 0
+        while True:
+            began = time.monotonic()
+            step = await self._database.write(lambda tx: rows.prune_accounts(tx, before, PRUNE_STEP))
+            removed += step
+            if step < PRUNE_STEP:
+                break
+            await asyncio.sleep(time.monotonic() - began)
+        if removed:
+            now, detail = self._clock.now(), {"removed": removed, "older_than": before}
+            await self._database.write(
+                lambda tx: rows.record_of_account(tx, None, now, Action.AUDIT_PRUNE, _SERVER, "audit-logs", detail)
+            )
+        return removed
 
     def _note(self, tx: Any, removed: Counter[int], before: int) -> None:
         now = self._clock.now()
@@ -177,6 +220,16 @@ class AuditLog:
             except Exception:
                 log.exception("old rows of the audit log could not be removed")
             await asyncio.sleep(PRUNE_SECONDS)
+
+
+def _of_project(grant: ProjectGrant) -> Log:
+    grant.require(Permission.MANAGE)
+    return rows.of_project(grant.project.id)
+
+
+def _of_installation(grant: AccountGrant) -> Log:
+    grant.require_service_admin()
+    return rows.of_installation()
 
 
 def _cursor(position: Position) -> str:

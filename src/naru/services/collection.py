@@ -21,13 +21,12 @@ from naru.core.errors import NaruError, NotFound, Unavailable
 from naru.core.jobs import Collect, Context, Status, Trigger
 from naru.core.permissions import AccountGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.db import audit, queue
 from naru.db import blobs as blob_rows
-from naru.db import queue
 from naru.db.blobs import Reclaimable
 from naru.db.engine import Database
 from naru.db.fsck import known_keys
 from naru.db.queue import Execution
-from naru.services.accounts.shared import record_of_user
 from naru.services.collect_soon import put_off
 from naru.services.trash import Trash
 
@@ -255,7 +254,7 @@ class Collector:
             execution_id = put_off(tx, Collect(), what, now)
             if execution_id is None:
                 return queue.waiting_execution(tx, Collect().unique_key)
-            record_of_user(tx, None, now, Action.COLLECTION_RUN, actor, f"collections/{execution_id}")
+            audit.record_of_account(tx, None, now, Action.COLLECTION_RUN, actor, f"collections/{execution_id}")
             return queue.execution(tx, execution_id)
 
         begun = await self._database.write(begin)
@@ -286,7 +285,7 @@ class Collector:
 
         def stop(tx: Any) -> None:
             queue.request_stop(tx, execution_id, now=now)
-            record_of_user(tx, None, now, Action.COLLECTION_STOP, grant.actor, f"collections/{execution_id}")
+            audit.record_of_account(tx, None, now, Action.COLLECTION_STOP, grant.actor, f"collections/{execution_id}")
 
         await self._database.write(stop)
 

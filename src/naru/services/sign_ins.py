@@ -1,5 +1,8 @@
 """Sign-ins in the audit log: good ones that get a token, and wrong ones.
 
+They are about a person and not about a project, so they go to the installation's log; a token that was got at a
+project's own host, by somebody with a role there, is in the project's log too.
+
 Anybody can send wrong secrets, and clients sign in at each pull: so there is at most one row a minute for a key and an
 address, and ``MOST`` in all. Rows are written soon and not waited for; a crash may lose the last ones.
 """
@@ -13,10 +16,10 @@ from typing import Any
 from naru.core.audit import Action, Actor
 from naru.core.errors import Unavailable
 from naru.core.ports import Clock
+from naru.db import accounts, audit
 from naru.db.accounts import User
 from naru.db.engine import Database
 from naru.db.pull import FoundKey
-from naru.services.accounts.shared import record_of_user
 
 MINUTE = 60_000_000
 #: Rows a minute, whoever they are about.
@@ -42,21 +45,26 @@ class SignIns:
         resource = f"user {user.name}" if user else "unknown user"
         self._note(Action.SIGN_IN_FAILED, user.id if user else None, actor, resource)
 
-    def succeeded(self, actor: Actor, resource: str) -> None:
-        """Somebody got a token for ``resource``, or signed in to it."""
-        self._note(Action.SIGN_IN, actor.user_id, actor, resource)
+    def succeeded(self, actor: Actor, resource: str, project_id: int | None = None) -> None:
+        """Somebody got a token for ``resource``, or signed in to it. ``project_id``: of whose host, if the user has a
+        role there."""
+        self._note(Action.SIGN_IN, actor.user_id, actor, resource, project_id)
 
-    def _note(self, action: Action, user_id: int | None, actor: Actor, resource: str) -> None:
+    def _note(
+        self, action: Action, user_id: int | None, actor: Actor, resource: str, project_id: int | None = None
+    ) -> None:
         now = self._clock.now()
         while self._noted and not 0 <= now - next(iter(self._noted.values())) < MINUTE:
             self._noted.popitem(last=False)
-        about = (action, actor.access_key or f"{user_id} {resource}", actor.address)
+        about = (action, f"{project_id} {actor.access_key or f'{user_id} {resource}'}", actor.address)
         if about in self._noted or len(self._noted) >= MOST:
             return
         self._noted[about] = now
 
         def write(tx: Any) -> None:
-            record_of_user(tx, user_id, now, action, actor, resource)
+            audit.record_of_account(tx, user_id, now, action, actor, resource)
+            if project_id is not None and accounts.project_by_id(tx, project_id) is not None:
+                audit.record(tx, project_id, now, action, actor, resource)
 
         with contextlib.suppress(Unavailable):  # the server is stopping
             self._database.write_soon(write, "a sign-in in the audit log")

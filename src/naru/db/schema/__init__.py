@@ -5,7 +5,7 @@ Every time is an integer: microseconds since 1970-01-01 UTC. Names compare byte 
 """
 
 from naru.db.schema.accounts import access_keys, memberships, projects, revoked_tokens, users
-from naru.db.schema.audit import audit_log
+from naru.db.schema.audit import account_log, audit_log
 from naru.db.schema.base import metadata
 from naru.db.schema.blobs import blob_links, blob_reviews, blobs, doomed_files, link_reviews, pending_blobs, uploads
 from naru.db.schema.cleanup import cleanup_images, cleanup_options, cleanup_rules, cleanup_runs, cleanup_verdicts
@@ -30,6 +30,7 @@ from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_
 
 __all__ = [
     "access_keys",
+    "account_log",
     "allowed_cves",
     "artifact_blobs",
     "artifact_children",

@@ -105,7 +105,7 @@ class _Start:
         if rows.installation_value(tx, "id") is None:
             rows.set_installation_value(tx, "id", secrets.token_hex(16))
         user_id, password = self._user(tx, project_id)
-        key = self._key(tx, project_id, user_id, is_new_user=password is not None)
+        key = self._key(tx, user_id, is_new_user=password is not None)
         for name in self.names:
             if registry_rows.find_registry(tx, project_id, name) is None:
                 registry_rows.add_registry(
@@ -116,6 +116,9 @@ class _Start:
 
     def _note(self, tx: Any, project_id: int, action: Action, resource: str) -> None:
         audit.record(tx, project_id, self.now, action, BOOTSTRAP, resource)
+
+    def _note_account(self, tx: Any, user_id: int, action: Action, resource: str) -> None:
+        audit.record_of_account(tx, user_id, self.now, action, BOOTSTRAP, resource)
 
     def _project(self, tx: Any) -> int:
         appkey = self.wanted.appkey
@@ -139,15 +142,15 @@ class _Start:
         if user is None:
             user_id = rows.add_user(tx, name, self.password_hash, service_admin=True, now=self.now)
             rows.add_role(tx, project_id, user_id, Role.PROJECT_ADMIN)
-            self._note(tx, project_id, Action.USER_CREATE, name)
+            self._note_account(tx, user_id, Action.USER_CREATE, name)
             return user_id, self.password
         before = rows.password_hash_of(tx, user.id)
         if self.wanted.password is not None and not (before and is_secret_of(self.wanted.password, before)):
             rows.change_user(tx, user.id, {"password_hash": self.password_hash})
-            self._note(tx, project_id, Action.USER_UPDATE, name)
+            self._note_account(tx, user.id, Action.USER_UPDATE, name)
         return user.id, None
 
-    def _key(self, tx: Any, project_id: int, user_id: int, *, is_new_user: bool) -> NewKey | None:
+    def _key(self, tx: Any, user_id: int, *, is_new_user: bool) -> NewKey | None:
         """The key when its secret was generated just now."""
         wanted, access_key = self.wanted, self.access_key
         found = rows.find_key(tx, access_key) if wanted.access_key else None
@@ -156,10 +159,10 @@ class _Start:
                 raise Conflict(f"the access key to bootstrap belongs to user '{found.user_name}' already")
             if wanted.secret_key and not is_secret_of(wanted.secret_key, rows.secret_hash_of(tx, found.id)):
                 rows.set_secret(tx, found.id, self.secret_hash, self.now)  # which ends every token of the key
-                self._note(tx, project_id, Action.KEY_UPDATE, access_key)
+                self._note_account(tx, user_id, Action.KEY_UPDATE, access_key)
             return None
         if wanted.access_key is None and not is_new_user:
             return None
         rows.add_key(tx, user_id, access_key, self.secret_hash, "bootstrap", self.now)
-        self._note(tx, project_id, Action.KEY_CREATE, access_key)
+        self._note_account(tx, user_id, Action.KEY_CREATE, access_key)
         return None if wanted.secret_key else NewKey(access_key, self.secret)

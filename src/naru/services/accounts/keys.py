@@ -11,9 +11,10 @@ from naru.core.permissions import AccountGrant, Permission, ProjectGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
 from naru.db import accounts as rows
+from naru.db import audit
 from naru.db.accounts import AccessKey
 from naru.db.engine import Database
-from naru.services.accounts.shared import label_text, record_of_user, user_by_id
+from naru.services.accounts.shared import label_text, user_by_id
 from naru.services.accounts.users import own_id
 from naru.services.secrets import generate_access_key, generate_secret, hash_generated
 
@@ -118,7 +119,7 @@ class Keys:
                 )
             rows.add_key(tx, owner, new.access_key, hash_generated(new.secret), label, now, expires_at)
             detail = {"user": user.name, "label": label}
-            record_of_user(tx, owner, now, Action.KEY_CREATE, grant.actor, new.access_key, detail)
+            audit.record_of_account(tx, owner, now, Action.KEY_CREATE, grant.actor, new.access_key, detail)
 
         await self._database.write(add)
         return new
@@ -152,7 +153,7 @@ class Keys:
             key = _reach(tx, grant, access_key)
             rows.set_secret(tx, key.id, hashed, now)
             detail = {"user": key.user_name, "secret": "regenerated"}
-            record_of_user(tx, key.user_id, now, Action.KEY_UPDATE, grant.actor, access_key, detail)
+            audit.record_of_account(tx, key.user_id, now, Action.KEY_UPDATE, grant.actor, access_key, detail)
 
         await self._database.write(apply)
         return new
@@ -164,7 +165,7 @@ class Keys:
             key = _reach(tx, grant, access_key)
             rows.remove_key(tx, key.id)
             detail = {"user": key.user_name, "label": key.label}
-            record_of_user(tx, key.user_id, now, Action.KEY_DELETE, grant.actor, access_key, detail)
+            audit.record_of_account(tx, key.user_id, now, Action.KEY_DELETE, grant.actor, access_key, detail)
 
         await self._database.write(remove)
 
@@ -187,6 +188,9 @@ class Keys:
                     "Take the roles in this project instead"
                 )
             self._apply(tx, key, {"enabled": False}, grant)
+            detail = {"user": key.user_name, "enabled": False}
+            now = self._clock.now()
+            audit.record(tx, grant.project.id, now, Action.KEY_UPDATE, grant.actor, access_key, detail)
 
         await self._database.write(apply)
 
@@ -195,7 +199,7 @@ class Keys:
         if values:
             detail = {"user": key.user_name} | values
             now = self._clock.now()
-            record_of_user(tx, key.user_id, now, Action.KEY_UPDATE, grant.actor, key.access_key, detail)
+            audit.record_of_account(tx, key.user_id, now, Action.KEY_UPDATE, grant.actor, key.access_key, detail)
 
     def _expiry(self, expires_at: int | None) -> int | None:
         if not expires_at:

@@ -17,7 +17,7 @@ from naru.db import accounts as rows
 from naru.db import audit
 from naru.db.accounts import Project
 from naru.db.engine import Database
-from naru.services.accounts.shared import default_project_id, sort_of
+from naru.services.accounts.shared import sort_of
 
 _REGION = re.compile("[a-z][a-z0-9]{0,15}", re.ASCII)
 #: With ``private-``, ``-{region}`` and ``-registry`` it is a part of a host name, at most 63 characters (RFC 1123).
@@ -120,7 +120,9 @@ class Projects:
         def add(tx: Any) -> Project:
             _refuse_taken(tx, change, None)
             made = rows.add_project(tx, name, str(change.appkey), change.host_label, str(change.region), now)
-            audit.record(tx, made, now, Action.PROJECT_CREATE, grant.actor, name, {"host_label": change.host_label})
+            detail = {"host_label": change.host_label}
+            audit.record(tx, made, now, Action.PROJECT_CREATE, grant.actor, name, detail)
+            audit.record_of_account(tx, None, now, Action.PROJECT_CREATE, grant.actor, name, detail)
             return _by_id(tx, made)
 
         return self._view(await self._database.write(add))
@@ -162,7 +164,7 @@ class Projects:
                     f"registries of project {shown(found.facts.name)} are still being removed; try again in a moment"
                 )
             rows.remove_project(tx, project_id)
-            audit.record(tx, default_project_id(tx), now, Action.PROJECT_DELETE, grant.actor, found.facts.name)
+            audit.record_of_account(tx, None, now, Action.PROJECT_DELETE, grant.actor, found.facts.name)
 
         await self._database.write(remove)
 

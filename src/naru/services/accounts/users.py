@@ -13,9 +13,10 @@ from naru.core.permissions import AccountGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
 from naru.db import accounts as rows
+from naru.db import audit
 from naru.db.accounts import User
 from naru.db.engine import Database
-from naru.services.accounts.shared import record_of_user, sort_of, user_by_id, user_by_name
+from naru.services.accounts.shared import sort_of, user_by_id, user_by_name
 from naru.services.secrets import Verifier
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 256
@@ -93,7 +94,7 @@ class Users:
                 raise Conflict(f"there is a user {shown(name)} already")
             user_id = rows.add_user(tx, name, hashed, service_admin=service_admin, now=now)
             detail = {"service_admin": service_admin}
-            record_of_user(tx, user_id, now, Action.USER_CREATE, grant.actor, name, detail)
+            audit.record_of_account(tx, user_id, now, Action.USER_CREATE, grant.actor, name, detail)
             return _view(tx, user_by_id(tx, user_id))
 
         return await self._database.write(add)
@@ -118,7 +119,7 @@ class Users:
                 _keep_one_service_admin(tx, user)
             rows.change_user(tx, user_id, values)
             if noted:
-                record_of_user(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, noted)
+                audit.record_of_account(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, noted)
             return _view(tx, user_by_id(tx, user_id))
 
         return await self._database.write(apply)
@@ -131,7 +132,11 @@ class Users:
         def remove(tx: Any) -> None:
             user = user_by_id(tx, user_id)
             _keep_one_service_admin(tx, user)
-            record_of_user(tx, user_id, now, Action.USER_DELETE, grant.actor, user.name)
+            audit.record_of_account(tx, user_id, now, Action.USER_DELETE, grant.actor, user.name)
+            for project_id in rows.projects_of_user(tx, user_id):  # each loses a member, and its log says why
+                member = rows.find_member(tx, project_id, user_id)
+                detail = {"before": list(member.roles if member else ()), "after": [], "user": "deleted"}
+                audit.record(tx, project_id, now, Action.MEMBER_UPDATE, grant.actor, user.name, detail)
             rows.remove_user(tx, user_id)
 
         await self._database.write(remove)
@@ -160,7 +165,7 @@ class Users:
                 raise Conflict("the password was changed at the same moment; nothing was changed by this request")
             rows.change_user(tx, user_id, {"password_hash": hashed})
             detail = {"password": "changed"}
-            record_of_user(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, detail)
+            audit.record_of_account(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, detail)
 
         await self._database.write(apply)
 

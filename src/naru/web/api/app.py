@@ -65,7 +65,7 @@ MODULES = (
 )
 #: Operations outside of projects.
 ACCOUNTS_PREFIX = "/ncr/v2.0"
-ACCOUNT_MODULES = (access_keys, users, projects, collections)
+ACCOUNT_MODULES = (access_keys, users, projects, collections, audit)
 
 
 #: Fields whose value is not sent back.

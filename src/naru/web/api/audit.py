@@ -14,13 +14,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from naru.core.audit import Action
-from naru.services.audit import Entry, Filter
-from naru.web.api.access import Manager, Services
+from naru.services.audit import AuditPage, Entry, Filter
+from naru.web.api.access import Manager, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import MAX_PAGE_SIZE
 from naru.web.api.times import rfc3339
 
 router = APIRouter(tags=["audit log"])
+#: Outside of projects.
+accounts = APIRouter(tags=["audit log"])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A cell that begins so is a formula to some spreadsheet, and runs when the file is opened (OWASP, "CSV Injection").
@@ -91,30 +93,13 @@ def _filter(
 Wanted = Annotated[Filter, Depends(_filter)]
 
 
-@router.get("/audit-logs", summary="Read the audit log")
-async def list_audit_logs(
-    grant: Manager,
-    services: Services,
-    wanted: Wanted,
-    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows on a page.")] = 20,
-    with_total: Annotated[bool, Query(description="Count the rows as well; leave it out where pages matter.")] = False,
-) -> AuditAnswer:
-    """The newest first. Rows older than the server's `audit_retention_days` are removed."""
-    found = await services.audit.page(grant, wanted, cursor, page_size, with_total=with_total)
-    return AuditAnswer(
-        audit_logs=[_shown(entry) for entry in found.entries],
-        next_cursor=found.next_cursor,
-        total=found.total,
-        total_exact=found.total_exact if with_total else None,
-    )
-
-
-@router.get(
-    "/audit-logs/export",
-    summary="Export the audit log",
-    response_class=StreamingResponse,
-    responses={
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows on a page.")]
+WithTotal = Annotated[bool, Query(description="Count the rows as well; leave it out where pages matter.")]
+Form = Annotated[Literal["csv", "json"], Query(alias="format", description="Form of the file.")]
+_FILE: dict[str, Any] = {
+    "response_class": StreamingResponse,
+    "responses": {
         200: {
             "description": "The file; a refusal comes in the envelope.",
             "content": {
@@ -123,18 +108,81 @@ async def list_audit_logs(
             },
         }
     },
-)
-async def export_audit_logs(
+}
+
+
+@router.get("/audit-logs", summary="Read the audit log")
+async def list_audit_logs(
     grant: Manager,
     services: Services,
     wanted: Wanted,
-    form: Annotated[Literal["csv", "json"], Query(alias="format", description="Form of the file.")] = "csv",
+    cursor: Cursor = None,
+    page_size: PageSize = 20,
+    with_total: WithTotal = False,
+) -> AuditAnswer:
+    """What was done in the project or to it, the newest first. Rows older than the server's `audit_retention_days` are
+    removed. What happened to accounts, and where people sign in, is in the log of the installation."""
+    return _page(await services.audit.page(grant, wanted, cursor, page_size, with_total=with_total))
+
+
+@router.get("/audit-logs/export", summary="Export the audit log", **_FILE)
+async def export_audit_logs(
+    grant: Manager, services: Services, wanted: Wanted, form: Form = "csv"
 ) -> StreamingResponse:
     """All rows of the filter, newest first, as CSV (RFC 4180, UTF-8, with a line of names) or as a JSON array.
 
     In the CSV a cell that a spreadsheet would run as a formula has an apostrophe before it.
     """
-    pieces = await from_first(services.audit.entries(grant, wanted))
+    return await _export(services.audit.entries(grant, wanted), form)
+
+
+@accounts.get("/audit-logs", summary="Read the audit log of the installation")
+async def list_installation_audit_logs(
+    grant: ServiceAdministrator,
+    services: Services,
+    wanted: Wanted,
+    cursor: Cursor = None,
+    page_size: PageSize = 20,
+    with_total: WithTotal = False,
+) -> AuditAnswer:
+    """What belongs to no project: users, access keys, tokens, sign-ins, projects that were made or deleted, collection
+    of garbage."""
+    return _page(await services.audit.installation_page(grant, wanted, cursor, page_size, with_total=with_total))
+
+
+@accounts.get("/audit-logs/export", summary="Export the audit log of the installation", **_FILE)
+async def export_installation_audit_logs(
+    grant: ServiceAdministrator, services: Services, wanted: Wanted, form: Form = "csv"
+) -> StreamingResponse:
+    """In the same forms as that of a project."""
+    return await _export(services.audit.installation_entries(grant, wanted), form)
+
+
+@accounts.get("/account/audit-logs", summary="Read what happened to one's own account")
+async def list_own_audit_logs(
+    grant: SignedIn,
+    services: Services,
+    wanted: Wanted,
+    cursor: Cursor = None,
+    page_size: PageSize = 20,
+    with_total: WithTotal = False,
+) -> AuditAnswer:
+    """Sign-ins, good and wrong ones, with their addresses; changes of the account and its access keys, whoever made
+    them."""
+    return _page(await services.audit.own_page(grant, wanted, cursor, page_size, with_total=with_total))
+
+
+def _page(found: AuditPage) -> AuditAnswer:
+    return AuditAnswer(
+        audit_logs=[_shown(entry) for entry in found.entries],
+        next_cursor=found.next_cursor,
+        total=found.total,
+        total_exact=None if found.total is None else found.total_exact,
+    )
+
+
+async def _export(entries: AsyncIterator[list[Entry]], form: str) -> StreamingResponse:
+    pieces = await from_first(entries)
     return StreamingResponse(
         EXPORTS[form](pieces),
         media_type="text/csv; charset=utf-8" if form == "csv" else "application/json",

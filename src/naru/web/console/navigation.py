@@ -28,8 +28,10 @@ ITEMS = (
     Item("project", N_("Settings"), "settings", "/settings", Permission.VIEW),
     Item("account", N_("Access keys"), "key-round", "/account/keys"),
     Item("account", N_("My account"), "user-round", "/account"),
+    Item("account", N_("My activity"), "scroll-text", "/account/activity"),
     Item("installation", N_("Users"), "shield", "/installation/users"),
     Item("installation", N_("Projects"), "layers", "/installation/projects"),
+    Item("installation", N_("Audit log"), "scroll-text", "/installation/audit"),
 )
 GROUPS = {"project": N_("Project"), "account": N_("Account"), "installation": N_("Installation")}
 

@@ -61,7 +61,10 @@ async def handle(request: Request, services: Services, tokens: Tokens) -> None:
         catalog=await services.guard.project(request) if catalog else None,
     )
     if standing is not None:
-        services.sign_ins.succeeded(services.guard.actor(request, caller), services.addresses.service(request))
+        project = await services.guard.project(request)
+        at_home = project is not None and bool(standing.permissions(project))
+        actor = services.guard.actor(request, caller)
+        services.sign_ins.succeeded(actor, services.addresses.service(request), project if at_home else None)
     at = datetime.fromtimestamp(issued.issued_at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     document: dict[str, object] = {
         "token": issued.token,
