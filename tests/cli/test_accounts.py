@@ -106,7 +106,7 @@ def test_what_the_operator_does_is_in_the_audit_log(cli: Cli) -> None:
     cli.good("user", "create", "kim", "--password", given="a long password\n")
     cli.good("key", "disable", ADMIN_KEY)
     with sqlite3.connect(cli.data / "naru.db") as connection:
-        rows = connection.execute("SELECT * FROM audit_log WHERE actor = 'operator'").fetchall()
+        rows = connection.execute("SELECT * FROM account_log WHERE actor = 'operator'").fetchall()
     assert [row[3] for row in rows] == ["user.create", "access_key.update"]
     assert "a long password" not in str(rows)
 
