@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -112,6 +113,7 @@ async def _serve(settings: Settings, addresses: list[str], announce: Callable[[B
     scheme = "https" if settings.tls else "http"
     log.info("ready at %s", ", ".join(f"{scheme}://{address}" for address in addresses))
     announce(made)
+    _settle_memory()
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in done if task is not stopping]
@@ -130,6 +132,16 @@ async def _serve(settings: Settings, addresses: list[str], announce: Callable[[B
     await application.aclose()
     if failed:
         sys.exit(1)
+
+
+def _settle_memory() -> None:
+    """What was made until now stays: the garbage collector need not look at it again with each generation.
+
+    Requests leave next to no cycles behind, so that it may also look less often, which saves a tenth of a pull's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _drain(application: Application, seconds: int) -> None:

@@ -98,11 +98,14 @@ REMOVE_TAG = "DELETE FROM tags WHERE id = ?"
 REMOVE_TAGS_OF = "DELETE FROM tags WHERE artifact_id = ?"
 REMOVE_ARTIFACT = "DELETE FROM artifacts WHERE id = ?"
 BECOME_ACCESSORY = "UPDATE artifacts SET accessory_of = ?, accessory_type = ? WHERE id = ? AND accessory_of IS NULL"
+# One statement for all rows of a table: with one for each, the interpreter changes threads twice a row, at the cost of
+# the pulls that go on meanwhile.
 ADD_PULLS = {
     table: f"""
-        UPDATE {table} SET pull_count = pull_count + ?,
+        UPDATE {table} SET pull_count = pull_count + added.pulls,
             pulled_at = CASE WHEN pulled_at IS NULL OR pulled_at < ? THEN ? ELSE pulled_at END
-        WHERE id = ?
+        FROM (SELECT CAST(key AS INTEGER) AS id, value AS pulls FROM json_each(?)) AS added
+        WHERE {table}.id = added.id
     """
     for table in ("artifacts", "tags", "images")
 }
@@ -382,11 +385,10 @@ def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:
     return bool(tx.execute(asked).scalar())
 
 
-def add_pulls(tx: Connection, pulled: Mapping[str, Mapping[int, tuple[int, int]]]) -> None:
-    """Add gathered pulls: ``{"artifacts" | "tags" | "images": {id: (count, last time)}}``. Ids that are gone are
-    passed over."""
+def add_pulls(tx: Connection, pulled: Mapping[str, Mapping[int, int]], *, now: int) -> None:
+    """Add gathered pulls: ``{"artifacts" | "tags" | "images": {id: count}}``, the last of them ``now``. Ids that are
+    gone are passed over."""
     for table, statement in ADD_PULLS.items():
-        # By id: neighbours share a page, and a page is written once.
-        rows = [(count, last, last, key) for key, (count, last) in sorted(pulled[table].items())]
-        if rows:
-            execute_many(tx, statement, rows)
+        if pulled[table]:
+            # By id: neighbours share a page, and a page is written once.
+            execute(tx, statement, (now, now, json.dumps(dict(sorted(pulled[table].items())))))

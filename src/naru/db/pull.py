@@ -224,19 +224,19 @@ class PullQueries:
 
     async def manifest_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
         row = self._one(MANIFEST_BY_TAG, (registry_id, image, tag))
-        return None if row is None else FoundManifest(*row)
+        return None if row is None else FoundManifest._make(row)
 
     async def manifest_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
         row = self._one(MANIFEST_BY_DIGEST, (registry_id, image, digest))
-        return None if row is None else FoundManifest(*row)
+        return None if row is None else FoundManifest._make(row)
 
     async def head_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
         row = self._one(HEAD_BY_TAG, (registry_id, image, tag))
-        return None if row is None else FoundManifest(*row)
+        return None if row is None else FoundManifest._make(row)
 
     async def head_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
         row = self._one(HEAD_BY_DIGEST, (registry_id, image, digest))
-        return None if row is None else FoundManifest(*row)
+        return None if row is None else FoundManifest._make(row)
 
     async def is_damaged(self, artifact_id: int) -> bool:
         """Whether the bytes of one of its blobs are known to be wrong or lost."""

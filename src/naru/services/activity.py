@@ -48,13 +48,10 @@ class Activity:
         images, artifacts, tags, keys = self._images, self._artifacts, self._tags, self._keys
         self._images, self._artifacts, self._tags, self._keys = {}, {}, {}, {}
         now = self._clock.now()
-        pulled = {
-            name: {key: (count, now) for key, count in counted.items()}
-            for name, counted in (("images", images), ("artifacts", artifacts), ("tags", tags))
-        }
+        pulled = {"images": images, "artifacts": artifacts, "tags": tags}
 
         def store(tx: Any) -> None:
-            add_pulls(tx, pulled)
+            add_pulls(tx, pulled, now=now)
             record_key_use(tx, used)
             usage.fold(tx)
 

@@ -41,7 +41,7 @@ class Addresses:
 
     def client(self, request: Request) -> str:
         """The client's IP address: the nearest in ``X-Forwarded-For`` that is no trusted proxy, else the peer's."""
-        if not self._from_proxy(request):
+        if not self._trusted or not self._from_proxy(request):
             return request.address
         for part in reversed((request.header(b"x-forwarded-for") or "").split(",")[-20:]):
             address = _parsed(part.strip())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from naru.core.audit import Actor
@@ -44,8 +43,7 @@ _ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who sent the request. ``standing`` is None for nobody; ``token`` limits what the request may do."""
 
     standing: Standing | None

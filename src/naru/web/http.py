@@ -46,6 +46,7 @@ class Request:
         "_receive",
         "_send",
         "actor",
+        "address",
         "body_done",
         "headers",
         "listener",
@@ -71,6 +72,8 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.listener = listener
         self.request_id = request_id
+        #: The IP address of the other end of the connection; ``Addresses.client`` looks behind a trusted proxy.
+        self.address: str = client[0] if (client := scope.get("client")) else ""
         self.actor = ""
         self.status = 0
         self.sent_bytes = 0
@@ -82,12 +85,6 @@ class Request:
         """The path as it was sent; what is not ASCII is escaped."""
         raw: bytes = self.scope.get("raw_path") or self.path.encode("utf-8", "surrogatepass")
         return raw.decode("ascii", "backslashreplace")
-
-    @property
-    def address(self) -> str:
-        """The IP address of the other end of the connection; ``Addresses.client`` looks behind a trusted proxy."""
-        client = self.scope.get("client")
-        return str(client[0]) if client else ""
 
     def header(self, name: bytes) -> str | None:
         """A header's value; None when it is absent or holds what is not visible ASCII."""

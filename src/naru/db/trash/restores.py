@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -197,7 +198,7 @@ def _use_what_came(tx: Connection, artifact_id: int, target: int) -> dict[int, i
 
 def _add_pulls(tx: Connection, table: str, row_id: int, pulls: int, pulled_at: int | None) -> None:
     if pulls and pulled_at is not None:
-        execute(tx, images.ADD_PULLS[table], (pulls, pulled_at, pulled_at, row_id))
+        execute(tx, images.ADD_PULLS[table], (pulled_at, pulled_at, json.dumps({row_id: pulls})))
 
 
 def restore_tag(tx: Connection, one: Deleted, target: int, artifact_id: int, actor: str, now: int) -> images.SetTag:

@@ -34,8 +34,7 @@ class Target(NamedTuple):
     last: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a handler needs of its request."""
 
     request: Request
