@@ -221,7 +221,7 @@ def _values(text: str, field: _Field) -> tuple[frozenset[int], bool]:
 def _number(text: str, field: _Field, item: str) -> int:
     if text in field.names:
         return field.names.index(text)
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise _wrong(field, item, f"write {_allowed(field)}")
     number = int(text)
     if not field.first <= number <= field.last:

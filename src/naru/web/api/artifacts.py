@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
 from naru.core.manifest import Descriptor
@@ -13,11 +13,12 @@ from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.images import ImageName, Reference, asked
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 from naru.web.api.tags import TagModel
 from naru.web.api.tags import shown as shown_tag
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 
 _ARTIFACTS = "/registries/{registryName}/images/{imageName}/artifacts"
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -18,11 +18,12 @@ from naru.services.audit import AuditPage, Entry, Filter
 from naru.web.api.access import Manager, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import MAX_PAGE_SIZE
+from naru.web.api.routing import Number, Router, Truth
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["audit log"])
+router = Router(tags=["audit log"])
 #: Outside of projects.
-accounts = APIRouter(tags=["audit log"])
+accounts = Router(tags=["audit log"])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A cell that begins so is a formula to some spreadsheet, and runs when the file is opened (OWASP, "CSV Injection").
@@ -94,8 +95,8 @@ Wanted = Annotated[Filter, Depends(_filter)]
 
 
 Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows on a page.")]
-WithTotal = Annotated[bool, Query(description="Count the rows as well; leave it out where pages matter.")]
+PageSize = Annotated[Number, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows on a page.")]
+WithTotal = Annotated[Truth, Query(description="Count the rows as well; leave it out where pages matter.")]
 Form = Annotated[Literal["csv", "json"], Query(alias="format", description="Form of the file.")]
 _FILE: dict[str, Any] = {
     "response_class": StreamingResponse,

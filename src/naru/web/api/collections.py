@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from naru.web.api.access import ServiceAdministrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.executions import ExecutionAnswer, ExecutionId, ExecutionsAnswer, WantedStatus, shown
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 
-accounts = APIRouter(tags=["collection of garbage"])
+accounts = Router(tags=["collection of garbage"])
 
 
 class ReclaimableModel(BaseModel):

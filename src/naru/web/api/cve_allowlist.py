@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from naru.web.api.access import Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.registries import AllowedCve, CveAllowlist
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["CVE allowlist"])
+router = Router(tags=["CVE allowlist"])
 
 
 class CveAllowlistAnswer(Envelope):
@@ -18,13 +19,13 @@ class CveAllowlistAnswer(Envelope):
     cve_allowlist: CveAllowlist = Field(description="The list; its id is the project's.")
 
 
-class WantedCve(BaseModel):
+class WantedCve(Body):
     """A vulnerability."""
 
     cve_id: str = Field(max_length=64, description="Id of the vulnerability.", examples=["CVE-2024-12345"])
 
 
-class WantedCveAllowlist(BaseModel):
+class WantedCveAllowlist(Body):
     """The whole list as it shall be."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"cve_id": "CVE-2024-12345"}]}]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from naru.core.jobs import Status
@@ -13,16 +13,19 @@ from naru.services.jobs import Execution, Task
 from naru.web.api.access import Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["background work"])
+router = Router(tags=["background work"])
 
 _MAX_ID = (1 << 63) - 1
 _TIME = "2026-01-01T00:00:00.000Z"
 _STATUSES = "`Pending`, `Running`, `Success`, `Error` or `Stopped`"
 
-ExecutionId = Annotated[int, Path(alias="executionId", ge=1, le=_MAX_ID, description="Id of the run.", examples=[12])]
-TaskId = Annotated[int, Path(alias="taskId", ge=1, le=_MAX_ID, description="Id of the task.", examples=[31])]
+ExecutionId = Annotated[
+    Number, Path(alias="executionId", ge=1, le=_MAX_ID, description="Id of the run.", examples=[12])
+]
+TaskId = Annotated[Number, Path(alias="taskId", ge=1, le=_MAX_ID, description="Id of the task.", examples=[31])]
 WantedStatus = Annotated[Status | None, Query(alias="status", description="Those with this status alone.")]
 
 
@@ -147,7 +150,7 @@ async def list_executions(
     status: WantedStatus = None,
     kind: Annotated[str | None, Query(max_length=64, description="Those of this kind alone.")] = None,
     registry_id: Annotated[
-        int | None, Query(alias="registryId", ge=1, le=_MAX_ID, description="Those of this registry alone.")
+        Number | None, Query(alias="registryId", ge=1, le=_MAX_ID, description="Those of this registry alone.")
     ] = None,
 ) -> ExecutionsAnswer:
     """Cleanup and the like, of all registries, for as long as history is kept. Not sorted otherwise, not searched."""

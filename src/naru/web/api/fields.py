@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from naru.web.api.routing import Number
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_ID = (1 << 63) - 1
 
-UserId = Annotated[int, Path(alias="userId", ge=1, le=_MAX_ID, description="Id of the user.", examples=[7])]
-ProjectId = Annotated[int, Path(alias="projectId", ge=1, le=_MAX_ID, description="Id of the project.", examples=[3])]
+UserId = Annotated[Number, Path(alias="userId", ge=1, le=_MAX_ID, description="Id of the user.", examples=[7])]
+ProjectId = Annotated[Number, Path(alias="projectId", ge=1, le=_MAX_ID, description="Id of the project.", examples=[3])]
 AccessKeyId = Annotated[
     str,
     Path(
@@ -27,10 +29,17 @@ AccessKeyId = Annotated[
 Time = Annotated[AwareDatetime, Field(strict=False)]
 
 
-class Strict(BaseModel):
-    """A body in which every field is known and of its type: nothing is guessed, nothing passed over."""
+class Body(BaseModel):
+    """A body, or a part of one, of the published API: every field is of its type, nothing is guessed. Fields that are
+    not known are passed over, because clients of NCR and Harbor send such."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
+
+
+class Strict(Body):
+    """The same beyond the published API: every field is known as well."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def microseconds(time: datetime) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from naru.core.digest import Digest
@@ -15,9 +15,10 @@ from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Page, Paging, tell_total
 from naru.web.api.paths import name_of
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["images"])
+router = Router(tags=["images"])
 
 RegistryName = Annotated[
     str, Path(alias="registryName", max_length=255, description="Name of the registry.", examples=["team"])

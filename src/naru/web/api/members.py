@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.core.permissions import Role
@@ -13,8 +13,9 @@ from naru.web.api.access import Administrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["members"])
+router = Router(tags=["members"])
 
 Roles = Annotated[
     list[Annotated[Role, Field(strict=False)]],

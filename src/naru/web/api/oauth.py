@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from naru.core.errors import BadRequest, NaruError
 from naru.services.api_tokens import MAX_SECONDS, MIN_SECONDS
 from naru.web.api.access import Services, Transport
+from naru.web.api.routing import Router
 from naru.web.errors import NO_STORE, oauth_failure
 
 PREFIX = "/oauth2/"
-router = APIRouter(prefix="/oauth2/token", tags=["tokens"])
+router = Router(prefix="/oauth2/token", tags=["tokens"])
 
 MAX_FORM_BYTES = 64 * 1024
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Depends, Query, Request, Response
 
+from naru.web.api.routing import Number
+
 MAX_PAGE_SIZE = 100
 
 
@@ -31,8 +33,8 @@ class Paging:
 
 
 def paging(
-    page: Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page, from 1 on.")] = 1,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Items on a page.")] = 10,
+    page: Annotated[Number, Query(ge=1, le=1_000_000, description="Number of the page, from 1 on.")] = 1,
+    page_size: Annotated[Number, Query(ge=1, le=MAX_PAGE_SIZE, description="Items on a page.")] = 10,
     q: Annotated[str | None, Query(max_length=256, description="Keyword that names must hold.")] = None,
     sort: Annotated[
         str | None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from naru.core import patterns
 from naru.core.errors import NotFound
+from naru.web.api.fields import Body
 
 RegistryId = Annotated[
     str,
@@ -24,7 +25,7 @@ _PATTERN = (
 )
 
 
-class Selector(BaseModel):
+class Selector(Body):
     """Which names a policy takes."""
 
     include: bool = Field(description=_INCLUDE, examples=[True])
@@ -35,7 +36,7 @@ class Selector(BaseModel):
         return cls(include=selector.include, pattern=selector.pattern)
 
 
-class WantedSelector(BaseModel):
+class WantedSelector(Body):
     """Which names a policy takes."""
 
     include: bool | None = Field(default=None, description=_INCLUDE + " Absent: true.", examples=[True])

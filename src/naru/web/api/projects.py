@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.services.accounts import ProjectChange, ProjectView
@@ -13,10 +13,11 @@ from naru.web.api.access import Administrator, ServiceAdministrator, Services, S
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import ProjectId, Strict
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["project"])
-accounts = APIRouter(tags=["projects"])
+router = Router(tags=["project"])
+accounts = Router(tags=["projects"])
 
 
 class LimitsModel(BaseModel):

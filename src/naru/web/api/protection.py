@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from naru.services.protection import KeptRule, Wanted
 from naru.web.api.access import Manager, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import RegistryId, RuleId, Selector, WantedSelector, id_of, selector
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["image protection"])
+router = Router(tags=["image protection"])
 
 _RULES = "/registries/{registryId}/immutabletagrules"
 
@@ -31,7 +33,7 @@ class ImmutableTagRulesAnswer(Envelope):
     immutable_tag_rules: list[ImmutableTagRule] = Field(description="The policies, the oldest first.")
 
 
-class NewImmutableTagRule(BaseModel):
+class NewImmutableTagRule(Body):
     """A policy to add."""
 
     scope: WantedSelector | None = Field(default=None, description="Of which images; names without the registry.")
@@ -39,7 +41,7 @@ class NewImmutableTagRule(BaseModel):
     disabled: bool | None = Field(default=None, description="Whether it is switched off. Absent: no.", examples=[False])
 
 
-class ChangedImmutableTagRule(BaseModel):
+class ChangedImmutableTagRule(Body):
     """What the policy becomes."""
 
     disabled: bool | None = Field(

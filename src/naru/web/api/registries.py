@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.core.permissions import ProjectGrant
 from naru.services.registries import RegistryChange, RegistryView, refuse_cache
 from naru.web.api.access import Manager, Services, Transport, Viewer, find_registry
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["registries"])
+router = Router(tags=["registries"])
 
 NameOrId = Annotated[
     str,
@@ -78,7 +80,7 @@ class RegistryAnswer(Envelope):
     registry: RegistryModel = Field(description="The registry.")
 
 
-class NewRegistry(BaseModel):
+class NewRegistry(Body):
     """A registry to create."""
 
     model_config = ConfigDict(
@@ -92,19 +94,19 @@ class NewRegistry(BaseModel):
     )
 
 
-class ChosenCve(BaseModel):
+class ChosenCve(Body):
     """A vulnerability to overlook."""
 
     cve_id: str = Field(description="Its id.", examples=["CVE-2024-12345"])
 
 
-class ChosenCves(BaseModel):
+class ChosenCves(Body):
     """Vulnerabilities to overlook."""
 
     items: list[ChosenCve] = Field(description="The whole list as it shall be.")
 
 
-class ChangedRegistry(BaseModel):
+class ChangedRegistry(Body):
     """What to set; what is absent stays."""
 
     metadata: dict[str, str] = Field(default_factory=dict, description=_KEYS, examples=[_METADATA])

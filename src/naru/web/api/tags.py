@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.core.names import MAX_TAG, tag_name
 from naru.services.tags import Move, TagRow
 from naru.web.api.access import Deleter, Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.images import ImageName, Reference, asked
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["tags"])
+router = Router(tags=["tags"])
 
 _IMAGE = "/registries/{registryName}/images/{imageName}"
 _TAGS = _IMAGE + "/artifacts/{reference}/tags"
@@ -43,7 +45,7 @@ class TagsAnswer(Envelope):
     tags: list[TagModel] = Field(description="The tags.")
 
 
-class NewTag(BaseModel):
+class NewTag(Body):
     """A tag to make."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "stable"}]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.core.names import MAX_NAME
@@ -15,12 +15,13 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.images import asked
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["trash"])
+router = Router(tags=["trash"])
 
 TrashId = Annotated[
-    int, Path(alias="trashId", ge=1, le=(1 << 63) - 1, description="Id of the deletion.", examples=[12])
+    Number, Path(alias="trashId", ge=1, le=(1 << 63) - 1, description="Id of the deletion.", examples=[12])
 ]
 _DIGEST = "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.services.usage import MAX_QUOTA, RegistryUsage
@@ -10,8 +10,9 @@ from naru.web.api.access import Administrator, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.registries import NameOrId
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["usage"])
+router = Router(tags=["usage"])
 
 
 class RegistryUsageModel(BaseModel):

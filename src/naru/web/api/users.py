@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.services.accounts import AccountView, UserChange
@@ -10,9 +10,10 @@ from naru.web.api.access import ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
 from naru.web.api.paging import Page, tell_total
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-accounts = APIRouter(tags=["users"])
+accounts = Router(tags=["users"])
 
 
 class UserModel(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from naru.core.webhooks import HIDDEN, Events, EventType, row_id
@@ -15,10 +15,11 @@ from naru.web.api.fields import microseconds
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import id_of
 from naru.web.api.registries import NameOrId
+from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
 from naru.web.api.webhooks import POLICY, WebhookId
 
-router = APIRouter(tags=["webhooks"])
+router = Router(tags=["webhooks"])
 
 _DELIVERIES = POLICY + "/deliveries"
 _ADDRESS = "https://hooks.example.com/naru"
@@ -166,7 +167,7 @@ def _detail(one: Delivery, tries: list[TryRow]) -> WebhookDeliveryDetail:
 def _filter(
     status: Annotated[Status | None, Query(description="`Pending`, `Success` or `Error`.")] = None,
     event_type: Annotated[EventType | None, Query(description="What happened.")] = None,
-    target_id: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Id of the target.")] = None,
+    target_id: Annotated[Number | None, Query(ge=1, le=2**63 - 1, description="Id of the target.")] = None,
     image: Annotated[str | None, Query(max_length=512, description="Name of the image, whole.")] = None,
     since: Annotated[
         AwareDatetime | None, Query(alias="from", description="Made from this time on, RFC 3339 with a time zone.")

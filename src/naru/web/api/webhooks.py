@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
 from naru.core.patterns import Selector as PureSelector
@@ -16,12 +16,14 @@ from naru.core.webhooks import HIDDEN
 from naru.services.webhooks import Target, WantedTarget, WantedWebhook, Webhook
 from naru.web.api.access import Manager, Services, Transport, Viewer, find_registry
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import Selector, WantedSelector, id_of, selector
 from naru.web.api.registries import NameOrId
+from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["webhooks"])
+router = Router(tags=["webhooks"])
 
 POLICIES = "/registries/{registryNameOrId}/webhook/policies"
 POLICY = POLICIES + "/{policyId}"
@@ -62,7 +64,7 @@ class WebhookTarget(BaseModel):
     notice: str = Field(description="What was wrong the last time.", examples=[""])
 
 
-class WantedWebhookTarget(BaseModel):
+class WantedWebhookTarget(Body):
     """Where events shall go."""
 
     address: str = Field(max_length=2048, description="URL that gets the events.", examples=[_ADDRESS])
@@ -119,7 +121,7 @@ class WebhookPolicyAnswer(Envelope):
     policy: WebhookPolicy = Field(description="The webhook.")
 
 
-class WantedWebhookPolicy(BaseModel):
+class WantedWebhookPolicy(Body):
     """Which events shall go where."""
 
     enabled: bool | None = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from naru.core.cleanup import Options, Rule, Verdict
 from naru.services.cleanup import Execution, ImageTask, KeptRule, VerdictRow
@@ -41,9 +41,10 @@ from naru.web.api.cleanup.models import (
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import RegistryId, RuleId, Selector, WantedSelector, id_of, selector
+from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
 
-router = APIRouter(tags=["image cleanup"])
+router = Router(tags=["image cleanup"])
 
 _RULES = "/registries/{registryId}/retentions"
 _RUNS = _RULES + "/executions"
@@ -153,7 +154,7 @@ async def delete_retention_rule(
     grant: Manager,
     services: Services,
     registry_id: RegistryId,
-    rule_id: Annotated[int, Query(alias="id", ge=1, lt=2**63, description="Id of the policy.", examples=[7])],
+    rule_id: Annotated[Number, Query(alias="id", ge=1, lt=2**63, description="Id of the policy.", examples=[7])],
 ) -> Envelope:
     """Counts from the next run on."""
     facts = await find_registry(grant, services, request, registry_id)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from naru.core import cleanup
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.policies import Selector, WantedSelector
 
 _MOST = 1_000_000_000
@@ -19,7 +20,7 @@ def _count(what: str, example: int | None = None) -> int | None:
     return field
 
 
-class RetentionParameters(BaseModel):
+class RetentionParameters(Body):
     """What a rule keeps: one of these."""
 
     always: int | None = _count("-1: all that matches.", -1)
@@ -57,7 +58,7 @@ class RetentionRulesAnswer(Envelope):
     retention_rules: list[RetentionRule] = Field(description="The rules.")
 
 
-class NewRetentionRule(BaseModel):
+class NewRetentionRule(Body):
     """A rule to add."""
 
     tag: WantedRetentionTag | None = Field(default=None, description="Which artifacts.")
@@ -66,7 +67,7 @@ class NewRetentionRule(BaseModel):
     parameters: RetentionParameters = Field(description="What it keeps.")
 
 
-class ChangedRetentionRule(BaseModel):
+class ChangedRetentionRule(Body):
     """What the rule becomes."""
 
     disabled: bool | None = Field(default=None, description="Whether it is switched off.", examples=[True])
@@ -173,13 +174,13 @@ class RetentionLogAnswer(Envelope):
     tasks: str = Field(description="The log, in lines.", examples=["app:1.0 kept: pushed within 30 days"])
 
 
-class NewRetentionExecution(BaseModel):
+class NewRetentionExecution(Body):
     """How to run."""
 
     dry_run: bool | None = Field(default=None, description="A test, which deletes nothing.", examples=[True])
 
 
-class RetentionScheduleSettings(BaseModel):
+class RetentionScheduleSettings(Body):
     """When."""
 
     cron: str = Field(
@@ -204,7 +205,7 @@ class RetentionScheduleAnswer(Envelope):
     next_runs: list[str] = Field(description="The next five runs; RFC 3339, UTC.", examples=[[TIME]])
 
 
-class OptionsModel(BaseModel):
+class OptionsModel(Body):
     """How the policies of a registry work."""
 
     harbor: bool = Field(
@@ -240,7 +241,7 @@ class OptionsAnswer(Envelope):
     settings: OptionsModel = Field(description="The settings.")
 
 
-class WantedRetentionSchedule(BaseModel):
+class WantedRetentionSchedule(Body):
     """When the rules are to run."""
 
     settings: RetentionScheduleSettings = Field(description="When.")

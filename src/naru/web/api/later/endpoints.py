@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.later.shared import TIME, not_yet
 from naru.web.api.paging import Page
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["image caches"])
+router = Router(tags=["image caches"])
 
 _WHAT = "image caches"
 _URL = "https://registry-1.docker.io"
@@ -29,7 +31,7 @@ class EndpointCredential(BaseModel):
     access_secret: str = Field(description="Password or secret; answers hide it.", examples=["*****"])
 
 
-class NewEndpointCredential(BaseModel):
+class NewEndpointCredential(Body):
     """How to sign in there."""
 
     access_key: str = Field(max_length=1024, description="User name or key.", examples=["reader"])
@@ -57,7 +59,7 @@ class EndpointsAnswer(Envelope):
     endpoints: list[Endpoint] = Field(description="The image caches.")
 
 
-class NewEndpoint(BaseModel):
+class NewEndpoint(Body):
     """An image cache to make."""
 
     name: str = Field(max_length=255, description="Its name.", examples=["docker-hub"])
@@ -67,7 +69,7 @@ class NewEndpoint(BaseModel):
     insecure: bool | None = Field(default=None, description="Do not check its certificate.", examples=[False])
 
 
-class ChangedEndpoint(BaseModel):
+class ChangedEndpoint(Body):
     """What the image cache becomes; what is absent stays."""
 
     name: str | None = Field(default=None, max_length=255, description="Its name.", examples=["docker-hub"])

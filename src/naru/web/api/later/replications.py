@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.later.shared import CRON, TIME, ExecutionId, PolicyId, TaskId, not_yet
 from naru.web.api.paging import Page
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["replication"])
+router = Router(tags=["replication"])
 
 _POLICIES = "/replications/policies"
 _RUNS = "/replications/executions"
@@ -26,7 +27,7 @@ class ReplicationFilter(BaseModel):
     value: str = Field(description="Pattern.", examples=["team/**"])
 
 
-class WantedReplicationFilter(BaseModel):
+class WantedReplicationFilter(Body):
     """Which images shall be copied."""
 
     type: str | None = Field(default=None, max_length=32, description="`name` or `tag`.", examples=["name"])
@@ -43,27 +44,27 @@ class ReplicationRegistry(BaseModel):
     id: int | None = Field(default=None, description="Its id.", examples=[0])
 
 
-class NewReplicationRegistry(BaseModel):
+class NewReplicationRegistry(Body):
     """One end."""
 
     name: str = Field(max_length=255, description="Its name.", examples=["Local"])
     id: int = Field(ge=0, le=_LARGEST, description="Its id.", examples=[0])
 
 
-class WantedReplicationRegistry(BaseModel):
+class WantedReplicationRegistry(Body):
     """One end."""
 
     name: str | None = Field(default=None, max_length=255, description="Its name.", examples=["Local"])
     id: int | None = Field(default=None, ge=0, le=_LARGEST, description="Its id.", examples=[0])
 
 
-class ReplicationTriggerSettings(BaseModel):
+class ReplicationTriggerSettings(Body):
     """When a schedule runs."""
 
     cron: str | None = Field(default=None, max_length=256, description="Cron of five fields, UTC.", examples=[CRON])
 
 
-class ReplicationTrigger(BaseModel):
+class ReplicationTrigger(Body):
     """What starts it."""
 
     type: str = Field(max_length=32, description="`manual`, `scheduled` or `event_based`.", examples=["scheduled"])
@@ -98,7 +99,7 @@ class ReplicationPolicyAnswer(Envelope):
     policy: ReplicationPolicy = Field(description="The replication.")
 
 
-class _WantedReplication(BaseModel):
+class _WantedReplication(Body):
     trigger: ReplicationTrigger = Field(description="What starts it.")
     dest_namespace: str | None = Field(
         default=None, max_length=255, description="Registry at the other end.", examples=["team"]
@@ -167,7 +168,7 @@ class ReplicationLogAnswer(Envelope):
     log: str = Field(description="The log, in lines.", examples=["copied team/app:1.0"])
 
 
-class NewReplicationExecution(BaseModel):
+class NewReplicationExecution(Body):
     """What to run."""
 
     policy_id: int = Field(ge=1, le=_LARGEST, description="Id of the replication.", examples=[7])

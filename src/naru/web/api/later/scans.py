@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
+from naru.web.api.fields import Body
 from naru.web.api.later.shared import CRON, TIME, not_yet
+from naru.web.api.routing import Router
 
-router = APIRouter(tags=["vulnerability scans"])
+router = Router(tags=["vulnerability scans"])
 
 _ARTIFACT = "/registries/{registryName}/images/{imageName}/artifacts/{reference}"
 _WHAT = "vulnerability scans"
@@ -40,7 +42,7 @@ class VulnerabilityAnswer(Envelope):
     )
 
 
-class ScanAllTimes(BaseModel):
+class ScanAllTimes(Body):
     """When all images are scanned."""
 
     cron: str = Field(max_length=256, description="Cron of five fields, UTC.", examples=[CRON])
@@ -65,7 +67,7 @@ class ScanAllScheduleAnswer(Envelope):
     schedule: ScanAllSchedule = Field(description="The schedule.")
 
 
-class WantedScanAllSchedule(BaseModel):
+class WantedScanAllSchedule(Body):
     """When all images shall be scanned."""
 
     schedule: ScanAllTimes = Field(description="When.")

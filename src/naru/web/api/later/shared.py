@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from naru.core.errors import NotAvailable
+from naru.web.api.fields import Body
 
 RegistryId = Annotated[str, Path(alias="registryId", max_length=255, description="Id of the registry.", examples=["3"])]
 RegistryNameOrId = Annotated[
@@ -29,14 +30,14 @@ CRON = "0 0 * * 0"
 PATTERN = "release-**"
 
 
-class Selector(BaseModel):
+class Selector(Body):
     """Which names a rule takes."""
 
     include: bool = Field(description="True: names that match; false: names that do not.", examples=[True])
     pattern: str = Field(max_length=1024, description="Pattern of names; `**` is all.", examples=[PATTERN])
 
 
-class WantedSelector(BaseModel):
+class WantedSelector(Body):
     """Which names a rule takes."""
 
     include: bool | None = Field(
