@@ -222,3 +222,19 @@ def test_what_is_about_people_leaves_the_logs_of_projects(tmp_path: Path) -> Non
         (10, 2), (11, 2), (12, 2), (13, 2), (14, 2), (15, None), (16, 2), (17, None),
     ]  # fmt: skip
     assert moved[0][2:] == ("user.create", "kim")
+
+
+def test_users_who_are_alike_already_stay(tmp_path: Path) -> None:
+    """Revision 0013: nobody is renamed or lost; the next one is refused."""
+    path = tmp_path / "naru.db"
+    at_revision(path, "0012")
+    names = ["admin", "Admin", "\u0430dmin", "kim", "a\u202eb", "A B "]
+    with connected(path) as connection:
+        for number, name in enumerate(names, 1):
+            connection.execute("INSERT INTO users VALUES (?, ?, NULL, 0, 1, 0)", (number, name))
+        connection.commit()
+    assert upgrade(path)
+    with connected(path) as connection:
+        found = connection.execute("SELECT name, name_key FROM users ORDER BY id").fetchall()
+    keys = ["admin", "admin\n2", "admin\n3", "kim", "a\u202eb", "a b"]
+    assert found == list(zip(names, keys, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,36 @@ async def test_names_of_users(naru: Naru) -> None:
         with pytest.raises(NameInvalid):
             await naru.accounts.create_user(name, None, [], service_admin=False)
     assert len(await naru.accounts.users()) == 1
+
+
+async def test_a_user_who_could_be_taken_for_another(naru: Naru) -> None:
+    """By case, by look-alike letters, also of a name that was there before there was a rule."""
+    for name in ("Admin", "ADMIN", "adm1n".replace("1", "\u0131"), "\u1ea1dmin"):
+        with pytest.raises(Conflict, match='there is a user "admin" already, whom one could take for'):
+            await naru.accounts.create_user(name, None, [], service_admin=False)
+    await naru.accounts.create_user("old", None, [], service_admin=False)
+    await naru.core.database.write(
+        lambda tx: tx.exec_driver_sql("UPDATE users SET name = 'Admin', name_key = 'admin\n2' WHERE name = 'old'")
+    )
+    with pytest.raises(Conflict):
+        await naru.accounts.create_user("Admin", None, [], service_admin=False)
+    await naru.accounts.delete_user("Admin")
+    got = await asyncio.gather(
+        *(naru.accounts.create_user(name, None, [], service_admin=False) for name in ("kim", "Kim", "KIM", "k\u0131m")),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, Conflict) for one in got) == 3
+    assert len(await naru.accounts.users()) == 2
+
+
+async def test_a_start_does_not_make_an_administrator_who_is_like_another(tmp_path: Path) -> None:
+    clock = TestClock()
+    naru, _made = await started(tmp_path / "data", clock)
+    await stopped(naru)
+    with pytest.raises(Conflict, match="could be taken for 'admin'"):
+        await started(tmp_path / "data", clock, bootstrap_user="Admin", bootstrap_access_key="OTHERKEY")
+    with pytest.raises(NameInvalid):
+        await started(tmp_path / "data", clock, bootstrap_user="a<b", bootstrap_access_key="OTHERKEY")
 
 
 async def test_users_and_keys_that_are_not_there_or_there_already(naru: Naru) -> None:

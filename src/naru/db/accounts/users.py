@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from naru.core.user_names import user_key
 from naru.db.engine import inserted_id
 from naru.db.schema import access_keys, memberships, projects, users
 
@@ -51,6 +52,12 @@ def find_user(tx: Connection, name: str) -> User | None:
     return None if row is None else _user(row)
 
 
+def find_user_alike(tx: Connection, name: str) -> User | None:
+    """Who has the name, or one that could be taken for it."""
+    row = tx.execute(_all().where(users.c.name_key == user_key(name))).first()
+    return find_user(tx, name) if row is None else _user(row)
+
+
 def user_by_id(tx: Connection, user_id: int) -> User | None:
     row = tx.execute(_all().where(users.c.id == user_id)).first()
     return None if row is None else _user(row)
@@ -83,7 +90,12 @@ def count_service_admins(tx: Connection) -> int:
 def add_user(tx: Connection, name: str, password_hash: str | None, *, service_admin: bool, now: int) -> int:
     made = tx.execute(
         insert(users).values(
-            name=name, password_hash=password_hash, service_admin=service_admin, enabled=True, created_at=now
+            name=name,
+            name_key=user_key(name),
+            password_hash=password_hash,
+            service_admin=service_admin,
+            enabled=True,
+            created_at=now,
         )
     )
     return inserted_id(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text
 
 from naru.db.schema.base import Id, Name, Time, id_column, metadata
 
@@ -33,6 +33,10 @@ users = Table(
     Column("service_admin", Boolean, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created_at", Time, nullable=False),
+    # What names have in common that could be taken for each other, see ``core.user_names``. Of users who were alike
+    # before there was a rule, all but the first have their id behind it.
+    Column("name_key", Text, nullable=False, server_default=""),
+    Index("ix_users_name_key", "name_key", unique=True),
     sqlite_autoincrement=True,
 )
 

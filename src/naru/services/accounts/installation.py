@@ -12,6 +12,7 @@ from naru.core.errors import Conflict, NameUnknown
 from naru.core.names import registry_name
 from naru.core.permissions import ProjectFacts, Role
 from naru.core.ports import Clock
+from naru.core.user_names import user_name
 from naru.db import accounts as rows
 from naru.db import audit
 from naru.db import registries as registry_rows
@@ -140,6 +141,11 @@ class _Start:
         name = self.wanted.user
         user = rows.find_user(tx, name)
         if user is None:
+            alike = rows.find_user_alike(tx, user_name(name))
+            if alike is not None:
+                raise Conflict(
+                    f"the user to bootstrap, '{name}', could be taken for '{alike.name}', who is there already"
+                )
             user_id = rows.add_user(tx, name, self.password_hash, service_admin=True, now=self.now)
             rows.add_role(tx, project_id, user_id, Role.PROJECT_ADMIN)
             self._note_account(tx, user_id, Action.USER_CREATE, name)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from naru.core.audit import Action
-from naru.core.errors import BadRequest, Conflict, Denied, NameInvalid, TooManyRequests
+from naru.core.errors import BadRequest, Conflict, Denied, TooManyRequests
 from naru.core.permissions import AccountGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
+from naru.core.user_names import user_name
 from naru.db import accounts as rows
 from naru.db import audit
 from naru.db.accounts import User
@@ -90,8 +91,7 @@ class Users:
         now = self._clock.now()
 
         def add(tx: Any) -> AccountView:
-            if rows.find_user(tx, name) is not None:
-                raise Conflict(f"there is a user {shown(name)} already")
+            _refuse_alike(tx, name)
             user_id = rows.add_user(tx, name, hashed, service_admin=service_admin, now=now)
             detail = {"service_admin": service_admin}
             audit.record_of_account(tx, user_id, now, Action.USER_CREATE, grant.actor, name, detail)
@@ -194,18 +194,18 @@ class Users:
         return await self._verifier.hash(password)
 
 
-def user_name(name: str) -> str:
-    """``name`` when a user may be called so, else ``NameInvalid``."""
-    if not (0 < len(name) <= 128) or not name.isprintable() or name != name.strip():
-        raise NameInvalid("a user name has 1 to 128 printable characters, without spaces at its ends")
-    return name
-
-
 def own_id(grant: AccountGrant) -> int:
     """Whose account it is; ``Denied`` for the operator at the command line, who has none."""
     if grant.actor.user_id is None:
         raise Denied("the operator has no account; name a user")
     return grant.actor.user_id
+
+
+def _refuse_alike(tx: Any, name: str) -> None:
+    taken = rows.find_user_alike(tx, name)
+    if taken is not None:
+        alike = "" if taken.name == name else f", whom one could take for {shown(name)}"
+        raise Conflict(f"there is a user {shown(taken.name)} already{alike}")
 
 
 def _keep_one_service_admin(tx: Any, user: User) -> None:

@@ -49,7 +49,12 @@ class NewUser(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "kim"}]})
 
-    name: str = Field(description="1 to 128 printable characters.", examples=["kim"], max_length=128)
+    name: str = Field(
+        description="1 to 128 letters of one script, digits, and `.`, `_`, `-`, `@`, `+` or spaces between them; not "
+        "one that could be taken for a user who is there: by case, accents or letters that look alike.",
+        examples=["kim"],
+        max_length=128,
+    )
     password: str | None = Field(
         default=None, description="8 to 256 characters; without one, access keys alone sign in.", examples=[None]
     )
