@@ -1,8 +1,8 @@
 """Names of users: which are names, and which two a person could take for one.
 
 Who may be called ``Admin``, or ``admin`` with a Cyrillic a or in full-width letters, gets roles and trust that were
-meant for ``admin``. So a name is made of letters of one script (Latin may stand beside those of East Asia), and no two users
-have names with one key.
+meant for ``admin``. So a name is made of letters of one script (Latin may stand beside those of East Asia), and no two
+users have names with one key.
 
 Sources: Unicode UTS #39, "Restriction-level detection" (highly restrictive) and "Confusable detection", of which the
 letters that look like Latin ones are here; UAX #15 (NFKC); Harbor's rules for user names, which forbid ``, " ~ # % $``.
