@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru import __version__
-from naru.cli import keys, projects, registries, serve, store, users
+from naru.cli import importing, keys, projects, registries, serve, store, users
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,6 +25,7 @@ for _command in (
     store.gc,
     store.fsck,
     store.version,
+    importing.import_,
     projects.project,
     users.user,
     keys.key,
