@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from naru.remotes.oci import Remote
 from naru.remotes.outbound import Outbound
@@ -104,7 +105,7 @@ class Distribution:
         assert status == 201, answer
         return sha256(body)
 
-    def image(self, name: str, tag: str, layers: list[bytes], **more: object) -> str:
+    def image(self, name: str, tag: str, layers: list[bytes], **more: Any) -> str:
         """Push an image; its digest. ``more``: further fields of its manifest."""
         body = image_of(layers, seed=f"{name}:{tag}", **more)
         document = json.loads(body)
@@ -118,7 +119,7 @@ def config_of(seed: str) -> bytes:
     return json.dumps({"architecture": "amd64", "os": "linux", "seed": seed}).encode()
 
 
-def image_of(layers: list[bytes], *, seed: str, docker: bool = False, **more: object) -> bytes:
+def image_of(layers: list[bytes], *, seed: str, docker: bool = False, **more: Any) -> bytes:
     """A manifest with ``config_of(seed)``; ``docker``: in Docker's form, schema 2."""
     kinds = (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER) if docker else _OCI
     config = config_of(seed)
@@ -135,7 +136,7 @@ def image_of(layers: list[bytes], *, seed: str, docker: bool = False, **more: ob
 _OCI = (OCI_MANIFEST, "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip")
 
 
-def index_of(children: Mapping[str, int], **more: object) -> bytes:
+def index_of(children: Mapping[str, int], **more: Any) -> bytes:
     """An index of manifests by digest and size."""
     entries = [{"mediaType": OCI_MANIFEST, "digest": digest, "size": size} for digest, size in children.items()]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, **more}).encode()

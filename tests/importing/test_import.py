@@ -51,7 +51,7 @@ def content(source: Distribution) -> dict[str, str]:
     size = {"index": len(body), "amd64": children[found["amd64"]]}
     for subject, name in (("index", "signature"), ("amd64", "sbom")):
         named = {"mediaType": OCI_INDEX if subject == "index" else OCI_MANIFEST, "digest": found[subject]}
-        document = {**ACCESSORY, "subject": {**named, "size": size[subject]}}
+        document: dict[str, Any] = {**ACCESSORY, "subject": {**named, "size": size[subject]}}
         found[name] = source.image("team/index", f"tmp-{name}", [name.encode()], **document)
         listed = len(image_of([name.encode()], seed=f"team/index:tmp-{name}", **document))
         fallback = found[subject].replace(":", "-")
