@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from naru.core.permissions import Role
+from naru.web.oci import tags as oci_tags
 from tests import make
 from tests.asgi import Answer, Client
 from tests.conftest import Naru
@@ -222,3 +223,19 @@ async def test_only_images_that_hold_something_are_listed(naru: Naru) -> None:
     await naru.admin.delete("/v2/team/stays/manifests/1")  # without a tag it is still there
     await naru.admin.delete(f"/v2/team/goes/manifests/{digest}")
     assert (await naru.admin.get("/v2/_catalog")).json()["repositories"] == ["team/stays"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, len(TAGS) - 1, len(TAGS), 1000])
+async def test_long_pages_are_as_short_ones(naru: Naru, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """They are put together by the database; each answer is the same, byte for byte and link for link."""
+    await tagged(naru.admin, "team/app", *TAGS)
+    starts = ["", "&last=A", "&last=zzz", "&last=%22", "&last=a%22%2C%22b"]
+    targets = [f"/v2/{name}/tags/list?n={size}{start}" for start in starts for name in ("team/app", "team/none")]
+    short = [await naru.admin.get(target) for target in targets]
+    monkeypatch.setattr(oci_tags, "SHORT", 0)
+    for target, expected in zip(targets, [(one.body, following(one)) for one in short], strict=True):
+        answer = await naru.admin.get(target)
+        assert (answer.body, following(answer)) == expected, target
+    assert [
+        one for page in await walked(naru.admin, f"/v2/team/app/tags/list?n={size}", "tags") for one in page
+    ] == TAGS

@@ -131,6 +131,9 @@ UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE 
 UPLOADS_OF = "SELECT id FROM uploads WHERE user_id = ? LIMIT ?"
 DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
 TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"
+# All at once, as they stand in JSON: tags have no character that JSON escapes. The order is the inner one's, and bytes
+# are not decoded.
+TAG_LIST = f"""SELECT cast(group_concat(name, '","') AS BLOB), count(*) FROM ({TAGS})"""
 IMAGES = """
     SELECT name FROM images WHERE registry_id = ? AND name > ? AND artifact_count > 0 ORDER BY name LIMIT ?
 """
@@ -268,6 +271,11 @@ class PullQueries:
     async def tags(self, registry_id: int, image: str, last: str, limit: int) -> list[str]:
         """Up to ``limit`` tag names that sort after ``last``, in byte order."""
         return [row[0] for row in await self._many(TAGS, (registry_id, image, last, limit), limit)]
+
+    async def tag_list(self, registry_id: int, image: str, last: str, limit: int) -> tuple[bytes, int]:
+        """The same names with ``","`` between them, and how many: no object a name is made."""
+        ((names, count),) = await self._many(TAG_LIST, (registry_id, image, last, limit), limit)
+        return names or b"", count
 
     async def images(self, registry_id: int, last: str, limit: int) -> list[str]:
         """Up to ``limit`` names of images that hold artifacts, after ``last``, in byte order."""

@@ -32,6 +32,17 @@ class ReferrersPage:
     after: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class TagList:
+    """A page of tags. ``last``: the last one, when the list goes on behind it."""
+
+    json: bytes
+    last: str | None
+
+
+_BETWEEN = b'","'
+
+
 class Catalog:
     def __init__(self, *, pull: PullQueries) -> None:
         self._pull = pull
@@ -43,6 +54,17 @@ class Catalog:
             return Page([], more=False)
         found = await self._pull.tags(grant.registry.id, name.image, last, limit + 1)
         return Page(found[:limit], len(found) > limit)
+
+    async def tag_list(self, grant: Grant, name: RepositoryName, last: str, limit: int) -> TagList:
+        """The same for a page of any length: the names as a JSON array."""
+        grant.require(Permission.VIEW)
+        names, count = await self._pull.tag_list(grant.registry.id, name.image, last, limit + 1)
+        if count > limit:
+            names = names[: names.rindex(_BETWEEN)]
+        if not names:
+            return TagList(b"[]", None)
+        end = names.rpartition(_BETWEEN)[2].decode() if count > limit else None
+        return TagList(b'["' + names + b'"]', end)
 
     async def images(self, grants: Sequence[Grant], last: str, limit: int) -> Page:
         """Full names after ``last``, of the registries of ``grants`` (in the order of ``name + "/"``), in byte
