@@ -17,10 +17,37 @@ from naru.services.registries import RegistryChange, RegistryView
 from naru.settings import Settings
 from tests.accounts import Operator
 from tests.asgi import Client
+from tests.s3 import CREDENTIALS, S3Server, running_s3
 from tests.server import Server, running
 
 ADMIN_KEY = "ADMINKEY"
 ADMIN_SECRET = "admin-secret-key-for-tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store",
+        choices=("files", "s3"),
+        default="files",
+        help="where the application under test keeps blobs; tests that are about files are left out with s3",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--store") != "s3":
+        return
+    left_out = [item for item in items if item.get_closest_marker("files_only") is not None]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item.get_closest_marker("files_only") is None]
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, shared by the tests of this process; each has a place of its own in the bucket."""
+    with pytest.MonkeyPatch.context() as patch, running_s3(tmp_path_factory.mktemp("s3")) as server:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield server
 
 
 class TestClock:
@@ -126,7 +153,10 @@ async def naru(made_data: Path, tmp_path: Path, request: pytest.FixtureRequest) 
     marker = request.node.get_closest_marker("options")
     clock = TestClock()
     shutil.copytree(made_data, tmp_path / "data")
-    application, _made = await build(settings_for(tmp_path / "data", **(marker.kwargs if marker else {})), clock)
+    options = dict(marker.kwargs) if marker else {}
+    if request.config.getoption("--store") == "s3":
+        options = {"blob_store_url": request.getfixturevalue("s3").url()} | options
+    application, _made = await build(settings_for(tmp_path / "data", **options), clock)
     try:
         yield Naru(application, clock)
     finally:

@@ -74,6 +74,7 @@ CLOCK_CALLS = frozenset(
 )
 CLOCK_MODULES: Mapping[str, str] = {
     "naru.clock": "the implementation of Clock",
+    "naru.storage.object.address": "tells the library until when a credential is good",
     "naru.storage.memory": "stands in for a file system, which stamps files by itself",
 }
 

@@ -134,6 +134,7 @@ async def test_every_order_of_look_delete_wait_and_collect(naru: Naru, way: str)
     assert refused > 0, "in some order the layer has to be gone, or nothing is ever collected"
 
 
+@pytest.mark.files_only
 async def test_what_nothing_uses_goes_with_its_file(naru: Naru) -> None:
     await make.blob(naru.admin, "team/app", b"never used")
     pushed = await make.image(naru.admin, "team/app", "1")
@@ -193,6 +194,7 @@ async def test_children_of_an_index_stay_with_their_blobs(naru: Naru) -> None:
     assert (await naru.admin.get("/v2/team/app/manifests/all")).headers["docker-content-digest"] == digest
 
 
+@pytest.mark.files_only
 async def test_a_deleted_registry_lets_its_blobs_go(naru: Naru) -> None:
     await naru.registry("gone")
     await make.image(naru.admin, "gone/app", "1")
@@ -220,6 +222,7 @@ async def test_cost_grows_with_what_is_freed_not_with_what_is_stored(naru: Naru)
     assert report.blobs == len(one.blobs)
 
 
+@pytest.mark.files_only
 async def test_a_file_that_is_missing_stops_nothing(naru: Naru) -> None:
     """Attack 83, zot 4180: collection looped over a missing blob for ever."""
     pushed = await make.image(naru.admin, "team/app", "1")

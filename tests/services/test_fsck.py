@@ -45,6 +45,7 @@ async def file_of(naru: Naru, digest: str) -> Path:
         (lambda path: path.write_bytes(bytes(path.stat().st_size)), "its bytes have the digest"),
     ],
 )
+@pytest.mark.files_only
 async def test_a_blob_that_went_bad(naru: Naru, harm: Callable[[Path], None], said: str) -> None:
     image = await make.image(naru.admin, "team/app")
     digest, data = list(image.blobs.items())[-1]
@@ -79,6 +80,7 @@ async def test_a_link_that_is_lost_comes_back_and_its_blob_stays(naru: Naru) -> 
     assert await fsck(naru) == []
 
 
+@pytest.mark.files_only
 async def test_a_file_without_a_row_goes_when_it_is_old(naru: Naru) -> None:
     await make.image(naru.admin, "team/app")
     key = new_key(Digest.of(b"orphan"), "00000000")

@@ -29,6 +29,7 @@ def age(naru: Naru, key: str, seconds: float) -> None:
     os.utime(path, (then, then))
 
 
+@pytest.mark.files_only
 async def test_the_sweep_takes_old_files_without_a_row_and_nothing_else(naru: Naru) -> None:
     image = await make.image(naru.admin, "team/app")
     old, fresh = await orphan(naru, b"old"), await orphan(naru, b"fresh")
@@ -48,6 +49,7 @@ async def test_the_sweep_takes_old_files_without_a_row_and_nothing_else(naru: Na
         assert (await naru.admin.get(f"/v2/team/app/blobs/{digest}")).status == 200
 
 
+@pytest.mark.files_only
 async def test_more_than_crashes_leave_is_not_touched(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that was lost, or brought back from a backup, does not know the newer files: they may be the last."""
     monkeypatch.setattr(collection, "MOST_ORPHANS", 3)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests import make
 from tests.conftest import Naru
 
 
+@pytest.mark.files_only
 async def test_a_manifest_with_a_damaged_blob_is_not_there_for_who_may_push(naru: Naru) -> None:
     image = await make.image(naru.admin, "team/app", "1")
     digest, data = next(iter(image.blobs.items()))

@@ -191,6 +191,7 @@ async def test_while_it_stops_new_requests_are_sent_elsewhere(naru: Naru) -> Non
 
 
 @pytest.mark.parametrize("folder", ["uploads", "blobs"])
+@pytest.mark.files_only
 async def test_it_is_not_ready_while_its_store_is_away(naru: Naru, folder: str) -> None:
     storage = naru.core.settings.data / "storage"
     assert (await naru.anonymous.get("/readyz")).status == 200

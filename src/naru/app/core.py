@@ -82,6 +82,23 @@ class Core:
         )
 
 
+def build_storage(settings: Settings, clock: Clock) -> tuple[UploadArea, BlobStore]:
+    """The store that the settings name. ``OSError`` when a folder cannot be made."""
+    folder, place = settings.blob_folder, settings.object_store
+    if folder is not None:
+        return filesystem_storage(folder)
+    if place is None:
+        return memory_storage(clock)
+    from naru.storage.moving import moving_storage  # noqa: PLC0415 - loaded with an object store only
+    from naru.storage.object import Place, Redirects, object_storage  # noqa: PLC0415
+
+    public, private = settings.blob_redirect_endpoint, settings.blob_redirect_private_endpoint
+    redirects = Redirects({"public": public, "private": private}, settings.blob_redirect_seconds)
+    area, blobs = object_storage(Place(*place), None if settings.blob_redirect == "off" else redirects)
+    old = settings.blob_old_folder
+    return (area, blobs) if old is None else moving_storage(area, blobs, filesystem_storage(old)[1])
+
+
 def build_core(settings: Settings, clock: Clock | None = None) -> Core:
     """Open the store and the database, migrating it when it is older. Blocks; call it before serving.
 
@@ -91,8 +108,7 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
     settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if upgrade(settings.database_file):
         log.info("the database was brought to the schema of this version")
-    folder = settings.blob_folder
-    area, blobs = memory_storage(clock) if folder is None else filesystem_storage(folder)
+    area, blobs = build_storage(settings, clock)
     database = Database(settings.database_file)
     verifier = Verifier()
     push_limits = PushLimits(images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags)

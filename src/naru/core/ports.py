@@ -28,14 +28,21 @@ class StoredBlob:
     key: str
     size: int  # bytes
     modified: int  # microseconds since 1970 UTC
+    #: The upload that the bytes came by, where the store keeps them under its name: while its row is there, or any blob
+    #: has bytes of it, they are no left-over.
+    upload_id: str | None = None
 
 
 class UploadArea(Protocol):
     """Bytes on their way in. An upload is named by ``upload_id``: 32 lower-case hex digits, made by us, never by a
     client.
 
-    One writer an upload at a time is the caller's duty; two at once are undefined.
+    One writer an upload at a time is the caller's duty. Two at once, in two processes, may spoil that upload; they
+    never make a blob of other bytes than were hashed.
     """
+
+    #: Whether other processes may write to the same uploads: what a process has in memory of one may be old then.
+    shared: bool
 
     async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
         """Write ``body`` at ``offset`` (bytes; 0 makes the upload), cutting off what was beyond; return the new length.
@@ -50,14 +57,25 @@ class UploadArea(Protocol):
         """Bytes held, or None when the upload has no bytes here."""
         ...
 
+    async def touched(self, upload_id: str) -> int | None:
+        """When bytes came last, in microseconds since 1970 UTC; None when the upload has no bytes here."""
+        ...
+
+    def same(self, upload_id: str) -> bool:
+        """Of a shared area, after ``length`` or ``read``: whether the bytes that are there are those that this process
+        appended with a hash, or has just read."""
+        ...
+
     def read(self, upload_id: str) -> AsyncIterator[bytes]:
         """The bytes from the start, in pieces of at most 1 MiB. Nothing for an upload without bytes."""
         ...
 
-    async def commit(self, upload_id: str, key: str) -> None:
-        """Make the upload the blob ``key``, durable against a power cut before this returns. The upload is gone after.
+    async def commit(self, upload_id: str, key: str) -> str:
+        """Make the upload a blob, durable against a power cut before this returns; the blob's key.
 
-        An upload without bytes becomes an empty blob. A ``key`` is used once in the life of a store.
+        That is ``key`` where bytes can be renamed, and the upload is gone after. A shared area leaves them where they
+        are and answers with the key that they have there: the upload is gone when ``discard`` was called. An upload
+        without bytes becomes an empty blob. A key is used once in the life of a store.
         """
         ...
 
@@ -65,18 +83,22 @@ class UploadArea(Protocol):
         """Make ``data`` the blob ``key``, durable like ``commit``: for blobs that came whole and fit in memory."""
         ...
 
-    async def discard(self, upload_id: str) -> None:
-        """Forget the upload; no error when there is none."""
+    async def discard(self, upload_id: str, keep: str | None = None) -> None:
+        """Forget the upload; no error when there is none. The bytes of the blob ``keep`` stay, if it has any of them.
+
+        Of a shared area only for whoever has removed the upload's row: another process may have made a blob of it.
+        """
         ...
 
     def pending(self) -> AsyncIterator[StoredBlob]:
-        """Every upload that has bytes, its id as ``key``: for the sweep of what was abandoned."""
+        """Every upload that has bytes, its id as ``key``: for the sweep of what was abandoned. Of a shared area none:
+        uploads are found by their rows, and what has none by ``BlobStore.list``."""
         ...
 
 
 class BlobStore(Protocol):
     """Bytes at rest, by ``key``: ``{algorithm}/{first two hex digits}/{hex}.{8 hex digits}``, see
-    ``core.digest.new_key``.
+    ``core.digest.new_key``, or what ``UploadArea.commit`` answered.
 
     Blobs never change. A reader of a blob that is deleted meanwhile gets all bytes or an error, never wrong ones.
     """
@@ -101,6 +123,11 @@ class BlobStore(Protocol):
 
     def list(self) -> AsyncIterator[StoredBlob]:
         """Every blob, in no order; those made or deleted meanwhile may be missing or present."""
+        ...
+
+    async def address(self, key: str, listener: str) -> str | None:
+        """A URL from which a client of the listener can fetch the blob for a short while, without credentials of its
+        own; None when it has to come from this server. It is a secret: for the client's answer only."""
         ...
 
     async def quarantine(self, key: str) -> None:

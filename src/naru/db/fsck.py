@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from naru.core.ports import StoredBlob
 from naru.db.engine import execute
 from naru.db.images import IS_LISTED
 from naru.db.schema import (
@@ -24,6 +25,7 @@ from naru.db.schema import (
     registries,
     tags,
     trash,
+    uploads,
 )
 
 
@@ -108,6 +110,21 @@ def known_keys(tx: Connection, keys: list[str]) -> set[str]:
     held = set(tx.execute(select(blobs.c.storage_key).where(blobs.c.storage_key.in_(keys))).scalars())
     doomed = tx.execute(select(doomed_files.c.storage_key).where(doomed_files.c.storage_key.in_(keys))).scalars()
     return held | set(doomed)
+
+
+def without_row(tx: Connection, stored: list[StoredBlob]) -> list[StoredBlob]:
+    """Of what the store lists, what no blob has and no upload under way may be writing."""
+    known = known_keys(tx, [one.key for one in stored])
+    lost = [one for one in stored if one.key not in known]
+    asked = {one.upload_id: one.key.rpartition("/")[0] + "/" for one in lost if one.upload_id is not None}
+    kept = set(tx.execute(select(uploads.c.id).where(uploads.c.id.in_(list(asked)))).scalars())
+    for upload_id, folder in asked.items():
+        # Of all that came by one upload: a blob of several pieces has the key of one object, and needs the others.
+        for key in (blobs.c.storage_key, doomed_files.c.storage_key):
+            held = select(key).where(key >= folder, key < folder[:-1] + "0").limit(1)  # "0" follows "/"
+            if tx.execute(held).first() is not None:
+                kept.add(upload_id)
+    return [one for one in lost if one.upload_id is None or one.upload_id not in kept]
 
 
 def references(tx: Connection, artifact_id: int) -> References | None:

@@ -20,14 +20,15 @@ from naru.core.audit import Action
 from naru.core.errors import NaruError, NotFound, Unavailable
 from naru.core.jobs import Collect, Context, Status, Trigger
 from naru.core.permissions import AccountGrant
-from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.core.ports import BlobStore, Clock, StoredBlob, UploadArea
 from naru.db import audit, queue
 from naru.db import blobs as blob_rows
 from naru.db.blobs import Reclaimable
 from naru.db.engine import Database
-from naru.db.fsck import known_keys
+from naru.db.fsck import without_row
 from naru.db.queue import Execution
 from naru.services.collect_soon import put_off
+from naru.services.fsck import ORPHAN_MICROSECONDS
 from naru.services.trash import Trash
 
 __all__ = ["Collector", "Execution", "Reclaimable", "Report"]
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: Reviews in one transaction: a few milliseconds, so that pushes wait no longer than that.
 STEP = 200
+
+#: Objects without a row of a shared store are looked for once in so many seconds.
+SWEEP_SECONDS = 24 * 3600
 
 #: Files without a row that crashes may explain: each belongs to one request that was under way. More are not removed.
 MOST_ORPHANS = 500
@@ -150,12 +154,16 @@ class Collector:
             elif len(fresh) < 1_000_000:
                 fresh.add(pending.key)
         expired = await self._database.read(lambda tx: blob_rows.expired_uploads(tx, before, 10_000))
+        if self._area.shared:
+            expired = [one for one in expired if (await self._area.touched(one) or 0) < before]
         gone = list(dict.fromkeys([*stale, *(one for one in expired if one not in fresh)]))
         for start in range(0, len(gone), STEP):
             step = gone[start : start + STEP]
             # Rows before bytes: an upload that is being finished looks whether its row is still there.
-            await self._database.write(lambda tx, step=step: [blob_rows.remove_upload(tx, one) for one in step])  # type: ignore[misc]
-            for upload_id in step:
+            removed = await self._database.write(
+                lambda tx, step=step: [one for one in step if blob_rows.remove_upload(tx, one)]  # type: ignore[misc]
+            )
+            for upload_id in removed if self._area.shared else step:
                 await self._area.discard(upload_id)
             report.uploads += len(step)
 
@@ -168,11 +176,11 @@ class Collector:
         or brought back from a backup), and the files may be the last copies.
         """
         orphans: list[str] = []
-        batch: list[str] = []
+        batch: list[StoredBlob] = []
 
         async def look() -> None:
-            known = await self._database.read(lambda tx: known_keys(tx, batch))
-            orphans.extend(key for key in batch if key not in known)
+            found = await self._database.read(lambda tx: without_row(tx, batch))
+            orphans.extend(one.key for one in found)
             if len(orphans) > MOST_ORPHANS:
                 raise Unavailable(
                     f"more than {MOST_ORPHANS} files have no row, which no crash explains; none was removed. If the "
@@ -181,13 +189,21 @@ class Collector:
 
         async for stored in self._blobs.list():
             if since <= stored.modified < before:
-                batch.append(stored.key)
+                batch.append(stored)
             if len(batch) >= STEP:
                 await look()
                 batch = []
         await look()
         await self._blobs.delete(orphans)
         return len(orphans)
+
+    async def sweep_old(self) -> int:
+        """Remove what has no row and is older than any request takes: of a store with several processes, what each of
+        them left when it died. Reads the whole store's list."""
+        removed = await self.sweep_orphans(0, self._clock.now() - ORPHAN_MICROSECONDS)
+        if removed:
+            log.info("%d objects without a row were removed", removed)
+        return removed
 
     async def start(self, *, crashed_since: int | None = None) -> None:
         """Collect from now on. ``crashed_since``: first remove what runs since then may have left without a row."""
@@ -201,12 +217,16 @@ class Collector:
                 await self._task
 
     async def _loop(self, crashed: tuple[int, int] | None) -> None:
-        if crashed is not None:
+        if crashed is not None and not self._area.shared:  # else other processes may be between a file and its row
             await self._sweep_after_crash(*crashed)
+        next_sweep = time.monotonic() + SWEEP_SECONDS
         while True:
             await asyncio.sleep(self._interval)
             try:
                 await self.look()
+                if self._area.shared and time.monotonic() > next_sweep:
+                    next_sweep = time.monotonic() + SWEEP_SECONDS
+                    await self.sweep_old()
             except NaruError as error:
                 log.warning("collection waits, goes on in %d s: %s", self._interval, error)
             except Exception:

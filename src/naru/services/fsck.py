@@ -122,8 +122,7 @@ class Fsck:
         old = [stored for stored in batch if stored.modified < before]
         if not old:
             return []
-        known = await self._database.read(lambda tx: rows.known_keys(tx, [stored.key for stored in old]))
-        orphans = [stored for stored in old if stored.key not in known]
+        orphans = await self._database.read(lambda tx: rows.without_row(tx, old))
         if repair and orphans:
             await self._blobs.delete([stored.key for stored in orphans])
         return [

@@ -77,8 +77,34 @@ class Settings(BaseSettings):
     blob_store_url: Annotated[str, AfterValidator(values.blob_store_url)] | None = _option(
         _DATA,
         None,
-        "Store for image content. Unset: the folder `storage` in the data folder. `file:///path`, or `memory:`, which "
-        "forgets everything when the process ends.",
+        "Store for image content. Unset: the folder `storage` in the data folder. `file:///path`; "
+        "`s3://bucket/prefix?region=...&endpoint=...`, `gs://bucket/prefix` or `az://container/prefix?account=...`, "
+        "whose credentials come from the environment or the machine; or `memory:`, which forgets everything when the "
+        "process ends.",
+    )
+    blob_store_old_url: Annotated[str, AfterValidator(values.old_store_url)] | None = _option(
+        _DATA,
+        None,
+        "The folder, as `file:///path`, that content is being moved out of: it is read and "
+        "cleaned up as well, and takes nothing new. Only with an object store.",
+    )
+    blob_redirect: Annotated[
+        Literal["off", "on"] | tuple[values.Network, ...], NoDecode, BeforeValidator(values.redirects)
+    ] = _option(
+        _DATA,
+        "off",
+        "Whether clients fetch layers from the object store by themselves, by addresses that are signed for a while: "
+        "`off`, `on`, or the networks of those that do, such as `10.0.0.0/8,192.0.2.7`. The others get them from here.",
+    )
+    blob_redirect_seconds: int = _option(_DATA, 300, "Seconds that such an address can be used.", ge=10, le=604_800)
+    blob_redirect_endpoint: Origin | None = _option(
+        _DATA,
+        None,
+        "URL under which clients of the public listener reach the object store. Unset: the `endpoint` of its URL, "
+        "which this server uses.",
+    )
+    blob_redirect_private_endpoint: Origin | None = _option(
+        _DATA, None, "The same for clients of the private listener."
     )
     region: Annotated[str, AfterValidator(values.region)] = _option(
         _DATA, "kr1", "Name of this installation's region; part of the host names of projects."
@@ -257,6 +283,12 @@ class Settings(BaseSettings):
     def _combinations(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: set both, or none of them for plain HTTP")
+        if self.object_store is None:
+            for name in ("blob_store_old_url", "blob_redirect_endpoint", "blob_redirect_private_endpoint"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is only for an object store, and blob_store_url names none")
+            if self.blob_redirect != "off":
+                raise ValueError("blob_redirect is only for an object store, and blob_store_url names none")
         taken = [
             address for address in (self.public, self.private, self.metrics) if address and not address.endswith(":0")
         ]
@@ -285,12 +317,23 @@ class Settings(BaseSettings):
 
     @property
     def blob_folder(self) -> Path | None:
-        """The folder of the blob store, or None for the store in memory."""
-        if self.blob_store_url == "memory:":
+        """The folder of the blob store, or None for the store in memory and for object stores."""
+        if self.blob_store_url is None:
+            return self.data / "storage"
+        url = urlsplit(self.blob_store_url)
+        return Path(unquote(url.path)) if url.scheme == "file" else None
+
+    @property
+    def blob_old_folder(self) -> Path | None:
+        """The folder that content is moved out of, if it is."""
+        return None if self.blob_store_old_url is None else Path(unquote(urlsplit(self.blob_store_old_url).path))
+
+    @property
+    def object_store(self) -> tuple[str, str, str, dict[str, str]] | None:
+        """Kind, bucket, prefix and options of the object store, if there is one."""
+        if self.blob_store_url in (None, "memory:") or self.blob_folder is not None:
             return None
-        return (
-            self.data / "storage" if self.blob_store_url is None else Path(unquote(urlsplit(self.blob_store_url).path))
-        )
+        return values.parse_object_store(str(self.blob_store_url))
 
     @property
     def tls(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_HOST_LABEL}(\.{_HOST_LABEL})*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_PREFIX_PART = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _REGION = re.compile(r"[a-z][a-z0-9]{0,15}")
 
 
@@ -136,18 +138,84 @@ def database_url(text: str) -> str:
     return text
 
 
+#: Kinds of object stores, with what may follow the question mark.
+_OBJECT_STORES = {
+    "s3": ("endpoint", "region", "style", "checksum", "ca"),
+    "gs": (),
+    "az": ("account", "endpoint", "ca"),
+}
+
+
 def blob_store_url(text: str) -> str:
     url = urlsplit(text)
     if text == "memory:":
         return text
-    if url.scheme in {"s3", "gs", "gcs", "az", "azure"}:
-        raise ValueError(
-            f"object storage ({url.scheme}) is not yet available; use file:///path/to/folder or leave it unset"
-        )
+    if url.scheme in _OBJECT_STORES:
+        parse_object_store(text)
+        return text
     if url.scheme != "file":
-        raise ValueError(f"the scheme {url.scheme!r} is not available; use file:///path/to/folder or leave it unset")
+        raise ValueError(
+            f"the scheme {url.scheme!r} is not available; use s3://bucket, gs://bucket, az://container, "
+            "file:///path/to/folder or leave it unset"
+        )
     if url.netloc or url.query or url.fragment or not url.path.startswith("/"):
         raise ValueError(
             f"{text!r}: write file:// and the absolute path of a folder, such as file:///var/lib/naru/blobs"
         )
     return text
+
+
+def old_store_url(text: str) -> str:
+    if urlsplit(text).scheme != "file":
+        raise ValueError(f"{text!r}: content can be moved out of files only; write file:///path/to/folder")
+    return blob_store_url(text)
+
+
+def parse_object_store(text: str) -> tuple[str, str, str, dict[str, str]]:
+    """The kind (``s3``, ``gs``, ``az``), bucket, prefix and options of an object store's URL. ``ValueError``.
+
+    The message never quotes the URL: somebody may have written a secret into it.
+    """
+    rule = (
+        "write s3://bucket/prefix?region=..., gs://bucket/prefix or az://container/prefix?account=...; credentials "
+        "come from the environment or the machine, never from the URL"
+    )
+    try:
+        url = urlsplit(text)
+        fields = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query), max_num_fields=20)
+    except ValueError:
+        raise ValueError(f"the URL of the object store cannot be read; {rule}") from None
+    if "@" in url.netloc or ":" in url.netloc or url.fragment:
+        raise ValueError(f"the URL of the object store holds more than a bucket before its path; {rule}")
+    if not _BUCKET.fullmatch(url.netloc):
+        raise ValueError(f"the bucket of the object store is missing, or no name of a bucket; {rule}")
+    prefix = url.path.strip("/")
+    if not all(_PREFIX_PART.fullmatch(part) for part in prefix.split("/")) and prefix:
+        raise ValueError(f"the prefix of the object store: letters, digits and . _ - between slashes; {rule}")
+    options = dict(fields)
+    known = _OBJECT_STORES[url.scheme]
+    if len(options) != len(fields) or not set(options) <= set(known):
+        allowed = f"only {', '.join(known)}, once each" if known else "nothing"
+        raise ValueError(f"the URL of an object store of the kind {url.scheme} has {allowed} after '?'; {rule}")
+    if "endpoint" in options:
+        endpoint = urlsplit(options["endpoint"])
+        if (
+            endpoint.scheme not in {"http", "https"}
+            or "@" in endpoint.netloc
+            or not endpoint.hostname
+            or endpoint.query
+        ):
+            raise ValueError("endpoint: write https://host or https://host:port (http is possible)")
+        options["endpoint"] = options["endpoint"].rstrip("/")
+    if options.get("style", "path") not in {"path", "virtual"}:
+        raise ValueError("style: path (http://host/bucket) or virtual (http://bucket.host)")
+    if options.get("checksum", "sha256") not in {"sha256", "none"}:
+        raise ValueError("checksum: sha256, or none for a store that does not know x-amz-checksum-sha256")
+    return url.scheme, url.netloc, prefix, options
+
+
+def redirects(value: object) -> object:
+    """``off``, ``on`` (every client) or the networks whose clients are sent to the store."""
+    if value in ("off", "on"):
+        return value
+    return networks(value)

@@ -320,6 +320,13 @@ def size_of(path: Path) -> int | None:
         return None
 
 
+def modified(path: Path) -> int | None:
+    try:
+        return path.stat(follow_symlinks=False).st_mtime_ns // 1000
+    except FileNotFoundError:
+        return None
+
+
 def remove(paths: list[Path]) -> None:
     """Remove all that can be removed, then tell of the first that could not."""
     failures: list[OSError] = []

@@ -100,6 +100,8 @@ def _make(folder: Path) -> bool:
 class FilesystemUploads:
     """``UploadArea`` in ``{root}/uploads``, on the same file system as the blobs."""
 
+    shared = False
+
     def __init__(self, layout: _Layout, threads: Threads) -> None:
         self._layout = layout
         self._threads = threads
@@ -117,8 +119,15 @@ class FilesystemUploads:
     def read(self, upload_id: str) -> AsyncIterator[bytes]:
         return disk.read(self._threads, self._layout.upload(upload_id), 0, None, None)
 
-    async def commit(self, upload_id: str, key: str) -> None:
+    async def touched(self, upload_id: str) -> int | None:
+        return await self._threads.run(disk.modified, self._layout.upload(upload_id))
+
+    def same(self, upload_id: str) -> bool:
+        return True
+
+    async def commit(self, upload_id: str, key: str) -> str:
         await self._threads.run(self._commit, self._layout.upload(upload_id), self._layout.blob(key))
+        return key
 
     def _commit(self, upload: Path, blob: Path) -> None:
         fd = os.open(upload, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -166,7 +175,7 @@ class FilesystemUploads:
             blob.unlink(missing_ok=True)
             raise
 
-    async def discard(self, upload_id: str) -> None:
+    async def discard(self, upload_id: str, keep: str | None = None) -> None:
         await self._threads.run(disk.remove, [self._layout.upload(upload_id)])
 
     def pending(self) -> AsyncIterator[StoredBlob]:
@@ -194,6 +203,9 @@ class FilesystemBlobs:
     async def delete(self, keys: list[str]) -> None:
         """Not made durable: a file that a power cut brings back has no row any more, and is swept as any other."""
         await self._threads.run(disk.remove, [self._layout.blob(key) for key in keys])
+
+    async def address(self, key: str, listener: str) -> str | None:
+        return None
 
     async def quarantine(self, key: str) -> None:
         """No error when the blob is not there."""

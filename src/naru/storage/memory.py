@@ -64,6 +64,9 @@ class MemoryBlobs:
         for key in [check_blob_key(key) for key in keys]:
             self._blobs.pop(key, None)
 
+    async def address(self, key: str, listener: str) -> str | None:
+        return None
+
     async def quarantine(self, key: str) -> None:
         blob = self._blobs.pop(check_blob_key(key), None)
         if blob is not None:
@@ -76,6 +79,8 @@ class MemoryBlobs:
 
 class MemoryUploads:
     """``UploadArea`` in a dict, in front of a ``MemoryBlobs``."""
+
+    shared = False
 
     def __init__(self, blobs: MemoryBlobs, clock: Clock) -> None:
         self._blobs = blobs
@@ -107,15 +112,23 @@ class MemoryUploads:
         for position in range(0, len(data), _PIECE):
             yield data[position : position + _PIECE]
 
-    async def commit(self, upload_id: str, key: str) -> None:
+    async def touched(self, upload_id: str) -> int | None:
+        upload = self._uploads.get(check_upload_id(upload_id))
+        return None if upload is None else upload.modified
+
+    def same(self, upload_id: str) -> bool:
+        return True
+
+    async def commit(self, upload_id: str, key: str) -> str:
         check_upload_id(upload_id)
         check_blob_key(key)
         self._blobs.put(key, bytes(self._uploads.pop(upload_id, _Upload()).data))
+        return key
 
     async def put(self, key: str, data: bytes) -> None:
         self._blobs.put(key, data)
 
-    async def discard(self, upload_id: str) -> None:
+    async def discard(self, upload_id: str, keep: str | None = None) -> None:
         self._uploads.pop(check_upload_id(upload_id), None)
 
     async def pending(self) -> AsyncIterator[StoredBlob]:

@@ -153,7 +153,7 @@ class Uploads:
     async def _cut(self, upload_id: str, offset: int) -> None:
         """Take back what a chunk wrote that was not as long as it said, or did not fit."""
         self._hashes.forget(upload_id)
-        if offset:
+        if offset or self._area.shared:
             await self._area.append(upload_id, offset, _nothing(), None)
         else:
             await self._area.discard(upload_id)
@@ -193,7 +193,8 @@ class Uploads:
                 await self._settle(grant, name, content, digest, has_row=False)
         finally:
             if self._hashes.forget(upload_id):
-                await self._area.discard(upload_id)
+                with suppress(NaruError):  # what went wrong before is told; what is left has no row, and is swept
+                    await self._area.discard(upload_id)
 
     async def _last(
         self,
@@ -230,8 +231,8 @@ class Uploads:
             key = await self._commit(upload, digest)
             linked = await self._link(grant, name, upload, digest, key, has_row=has_row)
         self._hashes.forget(upload.id)
-        if key is None and isinstance(upload, Upload):
-            await self._area.discard(upload.id)
+        if isinstance(upload, Upload) and (key is None or self._area.shared):
+            await self._area.discard(upload.id, keep=None if linked.spare_key else key)
         if linked.spare_key is not None:
             await self._blobs.delete([linked.spare_key])
 
@@ -243,9 +244,12 @@ class Uploads:
         progress = self._hashes.get(upload.id)
         if progress is not None and progress.algorithm == algorithm and progress.offset == upload.offset:
             return str(progress.hash.hexdigest())
-        again = new_hash(algorithm)
+        again, length = new_hash(algorithm), 0
         async for piece in self._area.read(upload.id):
             again.update(piece)
+            length += len(piece)
+        if length != upload.offset:  # another process writes to it at this moment
+            raise self._lost(upload.id)
         return str(again.hexdigest())
 
     async def _is_stored(self, digest: Digest, size: int) -> bool:
@@ -265,6 +269,10 @@ class Uploads:
             await self._area.put(key, upload.data)
             return key
         # What is in memory of an upload may outlive its bytes: the store has the last word on what becomes the blob.
+        if self._area.shared:
+            if upload.offset and not self._area.same(upload.id):
+                raise self._lost(upload.id)
+            return await self._area.commit(upload.id, key)
         if (await self._area.length(upload.id) or 0) != upload.offset:
             raise self._lost(upload.id)
         try:
@@ -308,7 +316,9 @@ class Uploads:
         except NaruError as error:
             if key is not None:
                 self._hashes.forget(upload.id)
-                if not isinstance(error, Unavailable):  # rolled back for sure: no row names the file
+                # Rolled back for sure: no row names the file. In a shared area another process may have made the blob
+                # of the same upload, under the same key; its row tells who removes the bytes.
+                if not isinstance(error, Unavailable) and not (has_row and self._area.shared):
                     with suppress(NaruError):
                         await self._blobs.delete([key])
             if isinstance(error, LimitExceeded) and has_row:
@@ -332,15 +342,18 @@ class Uploads:
 
     async def _offset(self, upload_id: str) -> int:
         progress = self._hashes.get(upload_id)
-        if progress is not None:
+        if progress is not None and not self._area.shared:
             return progress.offset
-        length = await self._area.length(upload_id)
-        return length or 0
+        length = await self._area.length(upload_id) or 0
+        if progress is not None and (progress.offset != length or (length and not self._area.same(upload_id))):
+            self._hashes.forget(upload_id)  # another process has gone on with it
+        return length
 
     async def _forget(self, upload_id: str) -> None:
         self._hashes.forget(upload_id)
-        await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id))
-        await self._area.discard(upload_id)
+        removed = await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id))
+        if removed or not self._area.shared:
+            await self._area.discard(upload_id)
 
     @contextmanager
     def _alone(self, upload_id: str) -> Iterator[None]:
