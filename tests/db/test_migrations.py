@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from naru.app import build_core
+from naru.core.errors import NaruError
 from naru.db import migrate
 from naru.db.engine import sqlite_engine
 from naru.db.migrate import HEAD, DatabaseTooNew, current_revision, upgrade
@@ -162,7 +163,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "naru.db"
     path.write_bytes(b"this is no database at all, but somebody's notes" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+    with pytest.raises(NaruError, match=r"naru\.db cannot be read \(file is not a database\); restore a backup"):
         upgrade(path)
     assert path.read_bytes().startswith(b"this is no database")
 

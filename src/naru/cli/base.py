@@ -36,9 +36,17 @@ def show(findings: list[Finding]) -> None:
         click.echo(f"{finding.level}: {name}{finding.message}", err=True)
 
 
-def run(work: Callable[[Core], Awaitable[T]]) -> T:
-    """Run an operator's command on the installation that the settings name."""
+def run(work: Callable[[Core], Awaitable[T]], *, makes: bool = False) -> T:
+    """Run an operator's command on the installation that the settings name. ``makes``: also where there is none yet.
+
+    Exit status 1 and a sentence for what is refused or fails, 2 for settings and arguments that are wrong.
+    """
     settings = read_settings()
+    if not makes and not settings.database_file.exists():  # a folder that was misspelt stays as it is: not there
+        raise click.ClickException(
+            f"there is no installation in {settings.database_file.parent}: name its folder with --data or NARU_DATA, "
+            "or start the server once, which makes one"
+        )
 
     async def inside() -> T:
         core = build_core(settings)

@@ -17,7 +17,7 @@ class Limit(click.ParamType[int]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if value == "default":
             return -1
-        if not str(value).isdecimal():
+        if not (str(value).isascii() and str(value).isdecimal()):
             self.fail(f"{value!r} is neither a number nor 'default'", param, ctx)
         return int(str(value))
 
@@ -87,6 +87,8 @@ def project_set(
     **limits: int | None,
 ) -> None:
     """Change a project. A limit is a number, or 'default' for the installation's setting."""
+    if all(value is None for value in (new_name, host_label, region, appkey, *limits.values())):
+        raise click.UsageError("say what to change, see --help")
     chosen = {key.removeprefix("limit_"): value for key, value in limits.items() if value is not None}
     change = ProjectChange(name=new_name, host_label=host_label, region=region, appkey=appkey, limits=chosen)
 

@@ -53,7 +53,7 @@ def registry_list(project: str | None, as_json: bool) -> None:
     """List the registries."""
 
     async def work(core: Core) -> list[RegistryView]:
-        found, _total = await core.registries.list(await core.operator(project))
+        found, _total = await core.registries.list(await core.operator(project), limit=1_000_000)
         return found
 
     found = run(work)
@@ -84,6 +84,8 @@ def registry_set(
     name: str, public_uri: bool | None, anonymous_pull: bool | None, quota: int | None, project: str | None
 ) -> None:
     """Change a registry."""
+    if public_uri is anonymous_pull is quota is None:
+        raise click.UsageError("say what to change, see --help")
     change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
 
     async def work(core: Core) -> None:

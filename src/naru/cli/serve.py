@@ -12,6 +12,7 @@ from naru import log as logs
 from naru.cli.base import read_settings, show
 from naru.core.errors import NaruError
 from naru.core.names import registry_name
+from naru.core.user_names import user_name
 from naru.services.accounts import BootstrapResult
 from naru.settings import Finding, Settings, check
 
@@ -89,6 +90,11 @@ def _bootstrap_names(settings: Settings) -> Iterator[Finding]:
             registry_name(name)
     except NaruError as error:
         yield Finding("error", "bootstrap_registries", error.message)
+    if not settings.database_file.exists():  # who is there already may be called as names were once
+        try:
+            user_name(settings.bootstrap_user)
+        except NaruError as error:
+            yield Finding("error", "bootstrap_user", error.message)
 
 
 def _announce(settings: Settings, made: BootstrapResult) -> None:

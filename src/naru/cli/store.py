@@ -10,14 +10,14 @@ import click
 
 from naru import __version__
 from naru.app import Core
-from naru.cli.base import run, table
+from naru.cli.base import as_json_option, run, table
 from naru.services.fsck import Finding
 
 
 @click.command()
 def migrate() -> None:
     """Bring the database to the schema of this version (`serve` does it too)."""
-    run(_nothing)
+    run(_nothing, makes=True)
     click.echo("the database has the schema of this version", err=True)
 
 
@@ -50,7 +50,7 @@ def gc(now: bool) -> None:
 @click.command()
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @click.option("--no-hash", is_flag=True, help="Compare sizes only; do not read every byte.")
-@click.option("--json", "as_json", is_flag=True)
+@as_json_option
 def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
     """Check that what is stored is what the database says. Exit status 1 when something is wrong and was not mended."""
     shown = _Progress()

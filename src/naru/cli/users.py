@@ -61,11 +61,15 @@ def _row(view: AccountView, as_json: bool) -> dict[str, object]:
 
 @user.command("role")
 @click.argument("name")
-@click.option("--add", type=ROLE, multiple=True)
-@click.option("--remove", type=ROLE, multiple=True)
+@click.option("--add", type=ROLE, multiple=True, help="Give it; several add up.")
+@click.option("--remove", type=ROLE, multiple=True, help="Take it; without any the user is no member.")
 @project_option
 def user_role(name: str, add: tuple[str, ...], remove: tuple[str, ...], project: str | None) -> None:
     """Give roles in a project to a user, or take them."""
+    if not (add or remove):
+        raise click.UsageError("say which role to --add or to --remove")
+    if twice := {*add} & {*remove}:
+        raise click.UsageError(f"{', '.join(sorted(twice))}: either --add or --remove")
 
     async def work(core: Core) -> None:
         grant = await core.operator(project)

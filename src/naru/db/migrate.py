@@ -25,6 +25,8 @@ def current_revision(path: Path) -> str | None:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.OperationalError:
         return None
+    except sqlite3.DatabaseError as error:
+        raise NaruError(f"the database {path} cannot be read ({error}); restore a backup") from error
     finally:
         connection.close()
     return str(row[0]) if row else None

@@ -60,6 +60,10 @@ def add_registry(
     )
 
 
+#: Values of one IN list.
+IDS_AT_ONCE = 1000
+
+
 def _all(project_id: int) -> Select[tuple[object, ...]]:
     deltas = select(func.coalesce(func.sum(usage_deltas.c.bytes), 0)).where(
         usage_deltas.c.registry_id == registries.c.id
@@ -136,6 +140,17 @@ def change_registry(tx: Connection, registry_id: int, values: dict[str, object],
 def allowed(tx: Connection, registry_id: int) -> list[str]:
     asked = select(allowed_cves.c.cve_id).where(allowed_cves.c.registry_id == registry_id)
     return list(tx.execute(asked.order_by(allowed_cves.c.cve_id)).scalars())
+
+
+def allowed_of(tx: Connection, registry_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The same of many registries."""
+    found: dict[int, list[str]] = {one: [] for one in registry_ids}
+    columns = (allowed_cves.c.registry_id, allowed_cves.c.cve_id)
+    for start in range(0, len(registry_ids), IDS_AT_ONCE):
+        asked = select(*columns).where(columns[0].in_(registry_ids[start : start + IDS_AT_ONCE])).order_by(*columns)
+        for registry_id, cve in tx.execute(asked):
+            found[registry_id].append(cve)
+    return found
 
 
 def set_allowed(tx: Connection, registry_id: int, cves: Sequence[str]) -> None:

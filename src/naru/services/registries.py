@@ -167,7 +167,8 @@ class Registries:
             found = rows.list_registries(
                 tx, grant.project.id, keyword, key, descending=descending, offset=offset, limit=limit
             )
-            views = [RegistryView(one, rows.allowed(tx, one.facts.id)) for one in found]
+            cves = rows.allowed_of(tx, [one.facts.id for one in found])
+            views = [RegistryView(one, cves[one.facts.id]) for one in found]
             return views, rows.count_registries(tx, grant.project.id, keyword)
 
         return await self._database.read(read)

@@ -15,6 +15,8 @@ from naru.db.schema import access_keys, memberships, projects, users
 
 #: What lists may be sorted by.
 USER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name, "creation_time": users.c.created_at}
+#: Values of one IN list.
+IDS_AT_ONCE = 1000
 MEMBER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name}
 
 
@@ -139,17 +141,20 @@ def find_member(tx: Connection, project_id: int, user_id: int) -> Member | None:
     return None if user is None else Member(user, roles)
 
 
-def roles_of(tx: Connection, user_id: int) -> dict[str, tuple[str, ...]]:
-    """Name of each project in which the user has roles -> the roles."""
+def roles_of(tx: Connection, user_ids: Collection[int]) -> dict[int, dict[str, tuple[str, ...]]]:
+    """Of each user: name of each project in which the user has roles -> the roles."""
     asked = (
-        select(projects.c.name, memberships.c.role)
+        select(memberships.c.user_id, projects.c.name, memberships.c.role)
         .join(projects, projects.c.id == memberships.c.project_id)
-        .where(memberships.c.user_id == user_id)
         .order_by(projects.c.name, memberships.c.role)
     )
-    found: dict[str, tuple[str, ...]] = {}
-    for project, role in tx.execute(asked):
-        found[project] = (*found.get(project, ()), role)
+    found: dict[int, dict[str, tuple[str, ...]]] = {user_id: {} for user_id in user_ids}
+    known = [*found]
+    for start in range(0, len(known), IDS_AT_ONCE):
+        for user_id, project, role in tx.execute(
+            asked.where(memberships.c.user_id.in_(known[start : start + IDS_AT_ONCE]))
+        ):
+            found[user_id][project] = (*found[user_id].get(project, ()), role)
     return found
 
 

@@ -67,7 +67,8 @@ class Users:
 
         def read(tx: Any) -> tuple[list[AccountView], int]:
             found = rows.list_users(tx, keyword, key, descending=descending, offset=offset, limit=limit)
-            return [_view(tx, user) for user in found], rows.count_users(tx, keyword)
+            roles = rows.roles_of(tx, [user.id for user in found])
+            return [AccountView(user, roles[user.id]) for user in found], rows.count_users(tx, keyword)
 
         return await self._database.read(read)
 
@@ -217,4 +218,4 @@ def _keep_one_service_admin(tx: Any, user: User) -> None:
 
 
 def _view(tx: Any, user: User) -> AccountView:
-    return AccountView(user, rows.roles_of(tx, user.id))
+    return AccountView(user, rows.roles_of(tx, [user.id])[user.id])
