@@ -90,7 +90,7 @@ def _bootstrap_names(settings: Settings) -> Iterator[Finding]:
             registry_name(name)
     except NaruError as error:
         yield Finding("error", "bootstrap_registries", error.message)
-    if not settings.database_file.exists():  # who is there already may be called as names were once
+    if settings.bootstrap_user and not settings.database_file.exists():  # who is there already stays
         try:
             user_name(settings.bootstrap_user)
         except NaruError as error:
