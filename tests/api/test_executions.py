@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import pytest
 
-from naru.core.jobs import Collect, Context, Job, JobFailed, Trigger
+from naru.core.jobs import Collect
 from naru.core.permissions import Role
 from naru.db import queue
 from tests import make
 from tests.api.client import account_api, account_rows, api, audit_rows
+from tests.chores import begin, learn, settle
 from tests.conftest import Naru
-
-
-@dataclass(frozen=True, slots=True)
-class Chore(Job):
-    kind: ClassVar[str] = "chore"
-
-    name: str = ""
-
-    @property
-    def subject(self) -> str:
-        return self.name
 
 
 @pytest.fixture
 def broken(naru: Naru) -> set[str]:
     """Chores of these names fail."""
-    names: set[str] = set()
-
-    async def handler(context: Context, job: Chore) -> None:
-        context.log(f"doing {job.name}")
-        context.progress(1, 1)
-        context.result(done=job.name)
-        if job.name in names:
-            raise JobFailed(f"{job.name} is broken")
-
-    naru.application.worker._handlers.add(Chore, handler)
-    return names
-
-
-async def begin(naru: Naru, *names: str, project_id: int | None = None, kind: str = "chore", **named: Any) -> int:
-    if project_id is None:
-        project_id = (await naru.core.operator()).project.id
-    now = naru.clock.now()
-
-    def work(tx: Any) -> int:
-        execution = queue.begin(tx, queue.Begin(kind, Trigger.MANUAL, project_id, actor="admin", **named), now=now)
-        assert execution is not None
-        for name in names:
-            queue.defer(tx, Chore(name), now=now, execution_id=execution, run_at=now + 1)
-        return execution
-
-    return await naru.core.database.write(work)
-
-
-async def settle(naru: Naru) -> None:
-    naru.clock.advance(1)
-    await naru.application.worker.settle()
+    return learn(naru)
 
 
 async def test_runs_and_tasks_are_shown(naru: Naru, broken: set[str]) -> None:

@@ -17,6 +17,7 @@ from naru.web.console.app import ROUTES
 from naru.web.console.routes import PROJECT, Route, Who
 from tests import make
 from tests.api.client import api
+from tests.chores import begin, learn, settle
 from tests.conftest import Naru
 from tests.console.visitor import PASSWORD, Visitor, administrator, appkey_of
 
@@ -37,6 +38,9 @@ NEEDS: tuple[tuple[str, str], ...] = (
     (r"/installation/.*", INSTALLATION),
     (r"{project}/(members|new-member)(/.*)?", PEOPLE),
     (r"{project}/registries/[^/]+/set-quota", PEOPLE),
+    (r"{project}/trash/(purge|empty)", PEOPLE),
+    (r"{project}/trash/(restore|undo)", CHANGE),
+    (r"{project}/jobs/[^/]+/(stop|retry)", CHANGE),
     (r"{project}/audit(/.*)?", CHANGE),
     (r"{project}/(new-registry|settings/cves)", CHANGE),
     (r"{project}/registries/[^/]+/(change|delete)", CHANGE),
@@ -119,8 +123,13 @@ async def people(naru: Naru) -> list[Person]:
 
 
 async def policies(naru: Naru) -> None:
-    """One of each kind in registry ``team``."""
+    """One of each kind in registry ``team``; a deletion, and a job with a task."""
     admin = await api(naru)
+    await make.image(naru.admin, "team/gone", "1.0")
+    await admin.call("DELETE", "/registries/team/images/gone")
+    learn(naru)
+    await begin(naru, "a")
+    await settle(naru)
     await admin.call("POST", "/registries/team/immutabletagrules", {"tag": {"include": True, "pattern": "v*"}})
 
 
@@ -134,15 +143,21 @@ def target(route: Route, appkey: str, digest: str) -> str:
         "tab": "tags",
         "key": "ADMINKEY",
     }
-    ids = {one: "1" for one in ("member", "user", "project", "session", "rule")}
+    ids = {one: "1" for one in ("member", "user", "project", "session", "rule", "execution", "task")}
     absent = {"appkey": appkey, "registry": "absent", "reference": "absent"} | dict.fromkeys(ids, "999999")
     values = there | ids if route.method == "GET" else absent
     if route.path.endswith("registries/{registry}/{tab}"):
         values = values | {"tab": "quota"}
     path = re.sub(r"\{(\w+)(?::path)?\}", lambda found: values.get(found[1], "absent"), route.path)
-    chosen = {"delete": "image=app", "delete-artifacts": f"digest={digest}", "delete-tags": "tag=1.0"}
-    last = path.rpartition("/")[2]
-    return f"{path}?{chosen[last]}" if "/-/" in path and last in chosen and route.method == "GET" else path
+    chosen = {
+        "/-/delete": "image=app",
+        "/-/delete-artifacts": f"digest={digest}",
+        "/delete-tags": "tag=1.0",
+        "/trash/restore": "id=1",
+        "/trash/purge": "id=1",
+    }
+    query = next((query for end, query in chosen.items() if path.endswith(end)), "")
+    return f"{path}?{query}" if query and route.method == "GET" else path
 
 
 def class_of(status: int, location: str, text: str) -> str:

@@ -214,6 +214,7 @@ class Application:
             cleanup_runs=self._api_services.cleanup_runs,
             webhooks=webhooks,
             jobs=self.jobs,
+            trash=core.trash,
             usage=core.usage,
             audit=self.audit,
             key=derive(key, "console"),

@@ -7,21 +7,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from naru.core.audit import Action
 from naru.core.errors import BadRequest, NameUnknown
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
 from naru.core.trash import TrashRule
-from naru.core.webhooks import Events
-from naru.db import audit
 from naru.db import catalogue as rows
 from naru.db.catalogue import ImageRow, Listing
 from naru.db.engine import Database
 from naru.db.images import find_image
-from naru.db.trash.deletions import Deletion, HiddenImage, hide_image
-from naru.db.webhooks import outbox
+from naru.db.trash.deletions import HiddenImage
 from naru.services.collect_soon import collect_soon
+from naru.services.removal import remove_image
 
 #: How long the answer to a deletion waits for the registry's usage to be right.
 SETTLE_SECONDS = 2.0
@@ -84,8 +81,9 @@ class Images:
         grant.require(Permission.VIEW)
         return await self._database.read(lambda tx: find(tx, grant, name))
 
-    async def delete(self, grant: ProjectGrant, name: RepositoryName) -> None:
-        """With all artifacts and tags, whatever they belong to: to the trash, or to the collector. ``NameUnknown``.
+    async def delete(self, grant: ProjectGrant, name: RepositoryName) -> int | None:
+        """With all artifacts and tags, whatever they belong to: to the trash, or to the collector. The id by which the
+        trash restores it, if it does. ``NameUnknown``, ``ProtectedTag``.
 
         It is gone after one short transaction. Its bytes leave the usage before this returns, or in the background when
         that takes longer than a client should wait.
@@ -99,16 +97,7 @@ class Images:
             image_id = find_image(tx, facts.id, name.image)
             if image_id is None:
                 raise unknown(name)
-            outbox.tell_image(tx, facts.id, Events.DELETE, now, grant.actor, name.image, image_id)
-            one = Deletion(facts.id, name.image, image_id, grant.actor.name, now, until or 0)
-            gone = hide_image(tx, one)
-            detail: dict[str, object] = {"artifacts": gone.artifacts, "tags": gone.tags}
-            if gone.settled:
-                detail["bytes"] = gone.bytes
-            if until is not None and gone.artifacts:
-                detail["trash"] = gone.trash_id
-            audit.record(tx, grant.project.id, now, Action.IMAGE_DELETE, grant.actor, str(name), detail)
-            return gone
+            return remove_image(tx, facts, name, image_id, grant.actor, now, until)
 
         hidden = await self._database.write(remove)
         if not hidden.settled:
@@ -117,6 +106,7 @@ class Images:
                     await self._settle(hidden.trash_id)
             except TimeoutError:
                 await self._database.write(lambda tx: collect_soon(tx, now))
+        return hidden.trash_id if until is not None and hidden.artifacts else None
 
 
 def find_registry(tx: Any, grant: ProjectGrant, name: str) -> tuple[RegistryFacts, int]:

@@ -51,18 +51,33 @@ class Jobs:
         registry_id: int | None = None,
         kind: str | None = None,
         status: str | None = None,
+        open: bool = False,
         offset: int,
         limit: int,
     ) -> tuple[list[Execution], int]:
-        """A page of the project's executions, newest first, and how many there are."""
+        """A page of the project's executions, newest first, and how many there are. ``open``: those that have not
+        ended."""
         grant.require(Permission.VIEW)
-        wanted = Wanted(grant.project.id, registry_id=registry_id, kind=kind, status=status)
+        wanted = Wanted(grant.project.id, registry_id=registry_id, kind=kind, status=status, open=open)
         return await self._database.read(lambda tx: queue.list_executions(tx, wanted, offset, limit))
 
     async def get(self, grant: ProjectGrant, execution_id: int) -> Execution:
         """``NotFound``."""
         grant.require(Permission.VIEW)
         return await self._database.read(lambda tx: _of_project(tx, grant, execution_id))
+
+    async def task(self, grant: ProjectGrant, execution_id: int, task_id: int) -> Task:
+        """``NotFound``."""
+        grant.require(Permission.VIEW)
+
+        def look(tx: Any) -> Task:
+            _of_project(tx, grant, execution_id)
+            found = queue.task(tx, execution_id, task_id)
+            if found is None:
+                raise NotFound(f"run {execution_id} has no task {task_id}")
+            return found
+
+        return await self._database.read(look)
 
     async def tasks(
         self, grant: ProjectGrant, execution_id: int, status: str | None, offset: int, limit: int

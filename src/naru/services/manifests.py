@@ -253,20 +253,21 @@ class Manifests:
         reference: Digest | str | None = None,
         *,
         docker: bool = False,
-    ) -> None:
-        """Remove the tag alone; its artifact stays. ``ManifestUnknown``, also when it is not one of ``reference``;
-        ``ProtectedTag``. ``docker``: it was asked for by the distribution API, see ``TrashRule``."""
+    ) -> int | None:
+        """Remove the tag alone; its artifact stays. The id by which the trash restores it, if it does.
+        ``ManifestUnknown``, also when it is not one of ``reference``; ``ProtectedTag``. ``docker``: it was
+        asked for by the distribution API, see ``TrashRule``."""
         grant.require(Permission.DELETE)
         now = self._clock.now()
         keep_until = self._rule.until(now, docker=docker)
 
-        def remove(tx: Any) -> None:
+        def remove(tx: Any) -> int | None:
             image_id, digest = _resolve(tx, grant, name, tag)
             if reference is not None and _resolve(tx, grant, name, reference)[1] != digest:
                 raise ManifestUnknown(f"the tag '{tag}' of image '{name}' names {digest}, not this artifact")
-            remove_tag(tx, grant.registry, name, image_id, tag, grant.actor, now, keep_until=keep_until)
+            return remove_tag(tx, grant.registry, name, image_id, tag, grant.actor, now, keep_until=keep_until)
 
-        await self._database.write(remove)
+        return await self._database.write(remove)
 
     async def delete(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> None:
         """As the distribution spec has it. By tag: the tag alone goes. By digest: the artifact, see
@@ -278,9 +279,9 @@ class Manifests:
 
     async def delete_artifact(
         self, grant: Grant, name: RepositoryName, reference: Digest | str, *, docker: bool = False
-    ) -> None:
-        """The artifact with all its tags, its accessories, and children that nothing else names. ``docker``: it was
-        asked for by the distribution API, see ``TrashRule``.
+    ) -> int | None:
+        """The artifact with all its tags, its accessories, and children that nothing else names: the id by which the
+        trash restores them, if it does. ``docker``: it was asked for by the distribution API, see ``TrashRule``.
 
         ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
         """
@@ -288,13 +289,15 @@ class Manifests:
         now = self._clock.now()
         keep_until = self._rule.until(now, docker=docker)
 
-        def remove(tx: Any) -> None:
+        def remove(tx: Any) -> int | None:
             image_id, digest = _resolve(tx, grant, name, reference)
-            remove_artifact(
-                tx, grant.registry, name, image_id, digest, grant.actor, now, now + self._grace, keep_until=keep_until
+            until = now + self._grace
+            gone = remove_artifact(
+                tx, grant.registry, name, image_id, digest, grant.actor, now, until, keep_until=keep_until
             )
+            return gone.trash_id
 
-        await self._database.write(remove)
+        return await self._database.write(remove)
 
 
 def _resolve(tx: Any, grant: Grant, name: RepositoryName, reference: Digest | str) -> tuple[int, str]:

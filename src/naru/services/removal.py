@@ -8,7 +8,7 @@ where they raise ``ProtectedTag`` the caller's transaction must take back what w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from naru.core.audit import Action, Actor
 from naru.core.digest import Digest
@@ -18,11 +18,40 @@ from naru.core.permissions import RegistryFacts
 from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
-from naru.db.trash.deletions import Deletion, delete_or_trash, untag_or_trash
+from naru.db.trash.deletions import Deletion, HiddenImage, delete_or_trash, hide_image, untag_or_trash
 from naru.db.webhooks import outbox
 
 #: Names of tags that a row of the audit log holds.
 AUDITED_TAGS = 100
+
+
+class Removed(NamedTuple):
+    """``digests`` that went, the artifact's own first. ``trash_id``: by which it can be restored; None: it cannot."""
+
+    digests: list[str]
+    trash_id: int | None
+
+
+def remove_image(
+    tx: Any,
+    registry: RegistryFacts,
+    name: RepositoryName,
+    image_id: int,
+    actor: Actor,
+    now: int,
+    keep_until: int | None,
+) -> HiddenImage:
+    """With all artifacts and tags, whatever they belong to: a few rows, however much it holds. The caller settles the
+    usage, see ``Trash.settle``. ``ProtectedTag``."""
+    outbox.tell_image(tx, registry.id, Events.DELETE, now, actor, name.image, image_id)
+    gone = hide_image(tx, Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0))
+    detail: dict[str, object] = {"artifacts": gone.artifacts, "tags": gone.tags}
+    if gone.settled:
+        detail["bytes"] = gone.bytes
+    if keep_until is not None and gone.artifacts:
+        detail["trash"] = gone.trash_id
+    audit.record(tx, registry.project_id, now, Action.IMAGE_DELETE, actor, str(name), detail)
+    return gone
 
 
 def remove_artifact(
@@ -37,10 +66,10 @@ def remove_artifact(
     cause: Mapping[str, object] | None = None,
     *,
     keep_until: int | None = None,
-) -> list[str]:
-    """The artifact with all its tags, its accessories, and children that nothing else names: the digests that went, its
-    own first. ``blobs_until``: until when its blobs stay linked. ``cause``: more for the audit log. ``keep_until``:
-    to the trash until then; None: for good.
+) -> Removed:
+    """The artifact with all its tags, its accessories, and children that nothing else names. ``blobs_until``: until
+    when its blobs stay linked. ``cause``: more for the audit log. ``keep_until``: to the trash until then;
+    None: for good.
 
     ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
     """
@@ -65,7 +94,7 @@ def remove_artifact(
     resource = f"{name}@{Digest.parse(digest)}"
     audit.record(tx, registry.project_id, now, Action.ARTIFACT_DELETE, actor, resource, detail | dict(cause or {}))
     outbox.tell(tx, registry.id, Events.DELETE, now, actor, name.image, digest, tags)
-    return gone
+    return Removed(gone, trash_id)
 
 
 def remove_tag(
@@ -79,8 +108,9 @@ def remove_tag(
     cause: Mapping[str, object] | None = None,
     *,
     keep_until: int | None = None,
-) -> None:
-    """The tag alone; its artifact stays. ``keep_until`` as above. ``ManifestUnknown``, ``ProtectedTag``."""
+) -> int | None:
+    """The tag alone; its artifact stays: the id by which the trash restores it. ``keep_until`` as above.
+    ``ManifestUnknown``, ``ProtectedTag``."""
     one = Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0)
     digest, trash_id = untag_or_trash(tx, one, tag)
     if digest is None:
@@ -90,3 +120,4 @@ def remove_tag(
         detail["trash"] = trash_id
     detail |= dict(cause or {})
     audit.record(tx, registry.project_id, now, Action.TAG_DELETE, actor, f"{name}:{tag}", detail)
+    return trash_id

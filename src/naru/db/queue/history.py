@@ -72,7 +72,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which executions: those of ``project_id`` (None: of the installation); every other None means any."""
+    """Which executions: those of ``project_id`` (None: of the installation); every other None means any. ``open``: only
+    those that have not ended."""
 
     project_id: int | None
     registry_id: int | None = None
@@ -80,11 +81,12 @@ class Wanted:
     subject_id: int | None = None
     status: str | None = None
     trigger: str | None = None
+    open: bool = False
 
     def condition(self) -> tuple[str, list[object]]:
         scope = "project_id IS NULL" if self.project_id is None else "project_id = ?"
-        parts, values = [scope], [] if self.project_id is None else [self.project_id]
-        found: list[object] = list(values)
+        parts = [scope, "ended_at IS NULL"] if self.open else [scope]
+        found: list[object] = [] if self.project_id is None else [self.project_id]
         for name in ("registry_id", "kind", "subject_id", "status", "trigger"):
             value = getattr(self, name)
             if value is not None:

@@ -21,6 +21,7 @@ from naru.web.console import (
     audit,
     home,
     images,
+    jobs,
     keys,
     language,
     members,
@@ -31,6 +32,7 @@ from naru.web.console import (
     selectors,
     settings,
     sign_in,
+    trash,
     users,
 )
 from naru.web.console.assets import PREFIX, Assets
@@ -50,6 +52,8 @@ MODULES = (
     selectors,
     protection,
     registries,
+    jobs,
+    trash,
     members,
     audit,
     settings,

@@ -94,9 +94,10 @@ async def untag_form(view: View) -> Response:
 async def untag(view: View) -> Response:
     facts = await view.registry()
     chosen = view.fields("tag")[:MAX_PAGE_SIZE]
-    for one in chosen:
-        await view.services.manifests.untag(view.grant.in_registry(facts), view.image, tag_name(one), view.reference)
+    grant, untag_one = view.grant.in_registry(facts), view.services.manifests.untag
+    gone = [await untag_one(grant, view.image, tag_name(one), view.reference) for one in chosen]
     view.toast(N_("Tags deleted: %(count)s."), count=len(chosen))
+    view.offer_undo(gone)
     return view.redirect(_at(view, view.part("reference"), "tags"))
 
 
@@ -118,9 +119,9 @@ async def delete(view: View) -> Response:
     facts = await view.registry()
     grant = view.grant.in_registry(facts)
     digests = [Digest.parse(one) for one in view.fields("digest")[:MAX_PAGE_SIZE]]
-    for one in digests:
-        await view.services.manifests.delete_artifact(grant, view.image, one)
+    gone = [await view.services.manifests.delete_artifact(grant, view.image, one) for one in digests]
     view.toast(N_("Artifacts deleted: %(count)s."), count=len(digests))
+    view.offer_undo(gone)
     return view.redirect(view.url("registries", view.part("registry"), "images", view.part("image"), "-", "artifacts"))
 
 

@@ -46,6 +46,27 @@ def absolute(microseconds: int, language: str) -> str:
     return moment(microseconds).strftime(_FORMS[language])
 
 
+_SPANS = (
+    (_MINUTE, 1, N_("%(num)s s")),
+    (_HOUR, _MINUTE, N_("%(num)s min")),
+    (_DAY, _HOUR, N_("%(num)s h")),
+    (0, _DAY, N_("%(num)s d")),
+)
+
+
+def duration(microseconds: int, translation: NullTranslations) -> str:
+    """How long something takes or is left, in its largest unit and the next: 3 min 12 s."""
+    seconds = max(0, microseconds) // 1_000_000
+    place = next(place for place, (limit, _unit, _form) in enumerate(_SPANS) if seconds < limit or not limit)
+    _limit, unit, form = _SPANS[place]
+    text = translation.gettext(form) % {"num": number(seconds // unit)}
+    if place:
+        _limit, smaller, form = _SPANS[place - 1]
+        if rest := seconds % unit // smaller:
+            text += " " + translation.gettext(form) % {"num": rest}
+    return text
+
+
 def when(microseconds: int | None, now: int, language: str, translation: NullTranslations) -> Markup:
     """How long ago, with the time itself in a title; the page's script puts that into the browser's time zone."""
     if microseconds is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from naru.core.jobs import Status
 from naru.core.permissions import Permission
 from naru.web.console import security
 from naru.web.console.routes import PROJECT, Who, page
 from naru.web.console.view import View, address
 
 RECENT = 10
+FAILED = 5
 #: Registries whose usage is drawn: the largest.
 DRAWN = 12
 
@@ -29,6 +31,7 @@ async def overview(view: View) -> Response:
     services = view.services
     usage = await services.usage.project(view.grant)
     pushes = await services.audit.recent_pushes(view.grant, RECENT)
+    failed, failures = await services.jobs.list(view.grant, status=Status.ERROR.value, offset=0, limit=FAILED)
     old = [one for one in await services.keys.own(view.account) if one.rotate and one.key.enabled]
     largest = sorted(usage, key=lambda one: -one.bytes)[:DRAWN]
     return await view.render(
@@ -40,6 +43,8 @@ async def overview(view: View) -> Response:
         total_images=sum(one.images for one in usage),
         pushes=pushes,
         old_keys=old,
+        failed=failed,
+        failures=failures,
         host=services.addresses.registry_host(view.transport, "public", view.grant.project),
     )
 

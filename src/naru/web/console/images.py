@@ -37,9 +37,9 @@ async def delete_form(view: View) -> Response:
 
 async def delete(view: View) -> Response:
     chosen = await _chosen(view, view.fields("image"))
-    for one in chosen:
-        await view.services.images.delete(view.grant, RepositoryName.parse(one.name))
+    gone = [await view.services.images.delete(view.grant, RepositoryName.parse(one.name)) for one in chosen]
     view.toast(N_("Images deleted: %(count)s."), count=len(chosen))
+    view.offer_undo(gone)
     return view.redirect(view.url("registries", view.part("registry"), "images"))
 
 

@@ -23,6 +23,8 @@ class Item:
 ITEMS = (
     Item("project", N_("Overview"), "house", "", Permission.VIEW),
     Item("project", N_("Registries"), "boxes", "/registries", Permission.VIEW),
+    Item("project", N_("Jobs"), "list-checks", "/jobs", Permission.VIEW),
+    Item("project", N_("Trash"), "trash-2", "/trash", Permission.VIEW),
     Item("project", N_("Members"), "users", "/members", Permission.ADMINISTER),
     Item("project", N_("Audit log"), "scroll-text", "/audit", Permission.MANAGE),
     Item("project", N_("Settings"), "settings", "/settings", Permission.VIEW),

@@ -128,6 +128,22 @@ MESSAGES = (
     N_("registry '{name}' has no protection policy {id}"),
     N_("registry '{name}' has {most} protection policies, which is the most"),
     N_("the registry has a protection policy for images {images} and tags {tags} already"),
+    N_("run {run} is over: {status}"),
+    N_("run {run} is not over yet"),
+    N_("run {run} has no task that failed or was stopped"),
+    N_("run {run} has no task {task}"),
+    N_("there is no run {run} in this project, or its history is past its time"),
+    N_("choose what to delete first"),
+    N_("choose deletions first"),
+    N_("a tag can only be restored to its own image"),
+    N_("the trash has no deletion {id}: it was restored, removed, has expired, or went with its registry"),
+    N_(
+        "tags of image '{name}' name something else by now: {told}; nothing was restored. Restore without them "
+        "(taken_tags: skip), take them back (move), or restore to another image"
+    ),
+    N_("the tag '{tag}' named {digest}, which image '{name}' has no more; {cure}"),
+    N_("restore deletion {id} first, which has it"),
+    N_("push it again, then make the tag anew"),
     N_("matching '{pattern}'"),
     N_("other than '{pattern}'"),
     N_("protection policy {id} (images {images}, tags {tags})"),
@@ -139,7 +155,7 @@ MESSAGES = (
     N_("'{name}' cannot be {change}: {rule} protects it; switch the policy off or change it first"),
 )
 #: Places in them whose values are sentences again.
-NESTED = frozenset({"why", "images", "tags", "rule", "change", "keeps", "rest"})
+NESTED = frozenset({"why", "images", "tags", "rule", "change", "keeps", "rest", "cure"})
 
 
 @cache

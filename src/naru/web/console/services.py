@@ -18,6 +18,7 @@ from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.sessions import Sessions
 from naru.services.tags import Tags
+from naru.services.trash import Trash
 from naru.services.usage import Usage
 from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
@@ -48,6 +49,7 @@ class ConsoleServices:
     cleanup_runs: CleanupRuns
     webhooks: Webhooks
     jobs: Jobs
+    trash: Trash
     usage: Usage
     audit: AuditLog
     key: bytes = field(repr=False)

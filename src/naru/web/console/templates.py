@@ -58,10 +58,12 @@ class Templates:
             pretty=pretty,
             as_json=as_json,
             when=lambda time: formats.when(time, self._clock.now(), language, found),
+            duration=lambda time: formats.duration(time, found),
             moment=lambda time: formats.absolute(time, language),
         )
         made.globals.update(
             asset=self._assets.address,
+            now=self._clock.now,
             icon=self._icon,
             language=language,
             languages=LANGUAGES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -26,6 +26,8 @@ from naru.web.http import Request as Transport
 
 #: The first is what nobody chose.
 THEMES = ("system", "light", "dark")
+#: Deletions that one toast offers to undo: their ids fit in a cookie.
+MOST_UNDONE = 100
 
 
 def address(*parts: str, **query: object) -> str:
@@ -199,6 +201,12 @@ class View:
     def toast(self, message: str, kind: str = "done", **values: object) -> None:
         """Tell on the next page that is shown what was done. ``message`` is marked by ``N_``."""
         self._toast = {"kind": kind, "text": self.text(message, **values)}
+
+    def offer_undo(self, deletions: Iterable[int | None]) -> None:
+        """With the toast: a button that restores these deletions from the trash; None: one that went for good."""
+        kept = [str(one) for one in deletions if one is not None]
+        if self._toast is not None and kept and self.may("manage"):
+            self._toast["undo"] = ",".join(kept[:MOST_UNDONE])
 
     async def render(self, template: str, status: int = 200, **values: Any) -> Response:
         refusal = self.refusal

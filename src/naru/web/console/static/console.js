@@ -56,6 +56,11 @@ function fade(toast, milliseconds) {
   setTimeout(() => { if (!toast.matches(":hover, :focus-within")) toast.remove(); else fade(toast, milliseconds); }, milliseconds);
 }
 
+// One that offers to undo stays longer; what it offers is in the trash after that.
+function fadeAll() {
+  for (const toast of document.querySelectorAll("#toasts .toast:not(.failed)")) fade(toast, toast.matches(".lasting") ? 20000 : 6000);
+}
+
 // Times: how long ago is the server's; the title tells the time of this browser's zone.
 
 function localTimes(root) {
@@ -138,7 +143,7 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   const target = event.detail.target;
   if (target.id === "dialog-body" && target.childElementCount && !dialog().open) dialog().showModal();
-  for (const toast of document.querySelectorAll("#toasts .toast:not(.failed)")) fade(toast, 6000);
+  fadeAll();
 });
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
 // A part that asks for itself again: what cannot be had now leaves it as it is, and is told once.
@@ -153,5 +158,5 @@ document.addEventListener("htmx:sendError", () => {
 document.addEventListener("DOMContentLoaded", () => {
   prepare(document);
   dialog()?.addEventListener("close", () => { document.getElementById("dialog-body").replaceChildren(); });
-  for (const toast of document.querySelectorAll("#toasts .toast:not(.failed)")) fade(toast, 6000);
+  fadeAll();
 });
