@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from naru import __version__
-from naru.app.core import Core, build_core
+from naru.app.core import Core, build_core, database_at
 from naru.core.errors import NaruError
 from naru.core.jobs import Collect
 from naru.core.ports import Clock
@@ -53,7 +53,7 @@ from naru.web.metrics import Metrics
 from naru.web.oci.door import Services
 from naru.web.site import Site
 
-__all__ = ["Application", "Core", "build", "build_core"]
+__all__ = ["Application", "Core", "build", "build_core", "database_at"]
 
 
 class Application:
@@ -311,6 +311,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> tuple[Applica
     core = build_core(settings, clock)
     await core.start()
     try:
+        await core.require_whole()
         made = await core.bootstrap()
         application = Application(core, installation_id=await core.accounts.installation_id())
     except BaseException:

@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from naru.clock import SystemClock
 from naru.core.audit import OPERATOR
+from naru.core.errors import Conflict
 from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
 from naru.core.ports import BlobStore, Clock, UploadArea
+from naru.db.backup import restoring
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
@@ -55,6 +57,15 @@ class Core:
     async def aclose(self) -> None:
         await self.database.aclose()
 
+    async def require_whole(self) -> None:
+        """``Conflict`` while a restore has begun and not ended: what would be served lacks bytes."""
+        begun = await self.database.read(restoring)
+        if begun is not None:
+            raise Conflict(
+                f"the restore of snapshot {begun} has not ended: call `naru restore` with its folder again, it goes on "
+                "where it was"
+            )
+
     #: Every account: for the command line, whose user owns the data folder anyway.
     operator_account: ClassVar[AccountGrant] = AccountGrant(OPERATOR, service_admin=True)
 
@@ -97,6 +108,16 @@ def build_storage(settings: Settings, clock: Clock) -> tuple[UploadArea, BlobSto
     area, blobs = object_storage(Place(*place), None if settings.blob_redirect == "off" else redirects)
     old = settings.blob_old_folder
     return (area, blobs) if old is None else moving_storage(area, blobs, filesystem_storage(old)[1])
+
+
+def database_at(settings: Settings, revision: str) -> Database:
+    """The database of the settings, made at that revision of the schema when it is not there yet: for a restore.
+
+    ``DatabaseTooNew`` when this version does not know the revision.
+    """
+    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    upgrade(settings.database_file, to=revision)
+    return Database(settings.database_file)
 
 
 def build_core(settings: Settings, clock: Clock | None = None) -> Core:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru import __version__
-from naru.cli import importing, keys, projects, registries, serve, store, users
+from naru.cli import backup, importing, keys, projects, registries, serve, store, users
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +26,8 @@ for _command in (
     store.fsck,
     store.version,
     importing.import_,
+    backup.backup,
+    backup.restore,
     projects.project,
     users.user,
     keys.key,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from naru import __version__
 from naru.app import Core
-from naru.cli.base import as_json_option, run, table
+from naru.cli.base import Progress, as_json_option, run, table
 from naru.services.fsck import Finding
 
 
@@ -53,7 +52,7 @@ def gc(now: bool) -> None:
 @as_json_option
 def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
     """Check that what is stored is what the database says. Exit status 1 when something is wrong and was not mended."""
-    shown = _Progress()
+    shown = Progress()
 
     async def work(core: Core) -> list[Finding]:
         # A database that was made just now knows no blob: mending would remove every file of a store that lost its own.
@@ -66,28 +65,6 @@ def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
     open_findings = [finding for finding in findings if not finding.mended]
     click.echo(f"{len(findings)} findings, {len(findings) - len(open_findings)} mended", err=True)
     raise SystemExit(1 if open_findings else 0)
-
-
-class _Progress:
-    """A bar on the terminal for each stage; nothing where stderr is none."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._bar: Any = None
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
-            self._bar = click.progressbar(length=total, label=f"{stage:10}", file=sys.stderr)
-        self._bar.update(done - self._bar.pos)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-            self._bar = None
 
 
 @click.command()

@@ -32,13 +32,15 @@ def current_revision(path: Path) -> str | None:
     return str(row[0]) if row else None
 
 
-def upgrade(path: Path) -> bool:
+def upgrade(path: Path, to: str = HEAD) -> bool:
     """Migrate the database to ``HEAD``, making it when it is missing. True when something was done.
+
+    ``to`` an older revision: a database that is missing is made so; one that is there stays as it is.
 
     Raises ``DatabaseTooNew`` for a revision that this version does not know: downgrades are refused.
     """
     found = current_revision(path)
-    if found == HEAD:
+    if found == to or (found is not None and to != HEAD):
         return False
     from alembic import command  # noqa: PLC0415 - a start without migration does not pay for it
     from alembic.config import Config  # noqa: PLC0415
@@ -47,9 +49,9 @@ def upgrade(path: Path) -> bool:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    if (found or to) not in known:
         raise DatabaseTooNew(
-            f"the database is at schema revision '{found}', which this version of Naru does not know: it was "
+            f"the database is at schema revision '{found or to}', which this version of Naru does not know: it was "
             "written by a newer version. Install that version again, or restore a backup made before the upgrade"
         )
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
@@ -65,7 +67,7 @@ def upgrade(path: Path) -> bool:
             driver.execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, to)
     except DBAPIError as error:
         raise translate(error) from error
     finally:
