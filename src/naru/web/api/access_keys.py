@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from naru.services.accounts import KEYS_PER_USER, ROTATE_DAYS, KeyChange, KeyView, NewKey
 from naru.web.api.access import Administrator, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
-from naru.web.api.fields import AccessKeyId, Strict, Time, UserId, microseconds
-from naru.web.api.routing import Router
+from naru.web.api.fields import AccessKeyId, Strict, UserId, microseconds
+from naru.web.api.routing import Router, Time
 from naru.web.api.times import rfc3339
 
 router = Router(tags=["members"])

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from naru.core.audit import Action
 from naru.services.audit import AuditPage, Entry, Filter
 from naru.web.api.access import Manager, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import MAX_PAGE_SIZE
-from naru.web.api.routing import Number, Router, Truth
+from naru.web.api.routing import Number, Router, Time, Truth
 from naru.web.api.times import rfc3339
 
 router = Router(tags=["audit log"])
@@ -73,11 +73,9 @@ def _filter(
     ] = None,
     q: Annotated[str | None, Query(max_length=256, description="A part of the resource's name.")] = None,
     since: Annotated[
-        AwareDatetime | None, Query(alias="from", description="From this time on, RFC 3339 with a time zone.")
+        Time | None, Query(alias="from", description="From this time on, RFC 3339 with a time zone.")
     ] = None,
-    until: Annotated[
-        AwareDatetime | None, Query(alias="to", description="Before this time, RFC 3339 with a time zone.")
-    ] = None,
+    until: Annotated[Time | None, Query(alias="to", description="Before this time, RFC 3339 with a time zone.")] = None,
 ) -> Filter:
     return Filter(
         action=action.value if action else None,

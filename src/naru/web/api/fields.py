@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from naru.web.api.routing import Number
 
@@ -25,8 +25,6 @@ AccessKeyId = Annotated[
         examples=["MxQdT0b4y7Kc"],
     ),
 ]
-#: RFC 3339 with a time zone.
-Time = Annotated[AwareDatetime, Field(strict=False)]
 
 
 class Body(BaseModel):

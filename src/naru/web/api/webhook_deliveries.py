@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from naru.core.webhooks import HIDDEN, Events, EventType, row_id
 from naru.services.webhooks import Delivery, Filter, TryRow
@@ -15,7 +15,7 @@ from naru.web.api.fields import microseconds
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import id_of
 from naru.web.api.registries import NameOrId
-from naru.web.api.routing import Number, Router
+from naru.web.api.routing import Number, Router, Time
 from naru.web.api.times import rfc3339
 from naru.web.api.webhooks import POLICY, WebhookId
 
@@ -170,10 +170,10 @@ def _filter(
     target_id: Annotated[Number | None, Query(ge=1, le=2**63 - 1, description="Id of the target.")] = None,
     image: Annotated[str | None, Query(max_length=512, description="Name of the image, whole.")] = None,
     since: Annotated[
-        AwareDatetime | None, Query(alias="from", description="Made from this time on, RFC 3339 with a time zone.")
+        Time | None, Query(alias="from", description="Made from this time on, RFC 3339 with a time zone.")
     ] = None,
     until: Annotated[
-        AwareDatetime | None, Query(alias="to", description="Made before this time, RFC 3339 with a time zone.")
+        Time | None, Query(alias="to", description="Made before this time, RFC 3339 with a time zone.")
     ] = None,
 ) -> Filter:
     return Filter(
