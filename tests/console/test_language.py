@@ -13,6 +13,7 @@ from naru.core import errors
 from naru.core.errors import NaruError
 from naru.core.permissions import Role
 from naru.web.console import formats, refusals
+from naru.web.console.cleanup_runs import REASONS
 from naru.web.console.language import LANGUAGES, LOCALE, N_, compiled, messages_of, pick, read_po, translations
 from naru.web.console.templates import FOLDER
 from scripts.messages import files, texts, written
@@ -190,17 +191,21 @@ COMPOSED = {
     "the tag {tag} is invalid: it is made of letters A-Z a-z, digits, '_', '.' and '-', and starts with a letter, a "
     "digit or '_'",
     "there is a project with this name already; choose another one",
+    "write numbers from {first} to {last} or names ({name}, ...) and {signs}",
+    "write numbers from {first} to {last} and {signs}",
+    "no policy is about what has no tag",
 }
 
 
 def test_the_sentences_of_the_services_are_known() -> None:
     """Those that the services raise: a sentence that is changed there and not here would be told in English."""
+    ours = {"refusals.py", "cleanup_runs.py"}
     source = "\n".join(
-        path.read_text(encoding="utf-8") for path in (LOCALE.parents[2]).rglob("*.py") if path.name != "refusals.py"
+        path.read_text(encoding="utf-8") for path in (LOCALE.parents[2]).rglob("*.py") if path.name not in ours
     )
     flat = re.sub(r'"\s*\n\s*f?"', "", source)
     unknown = []
-    for message in refusals.MESSAGES:
+    for message in (*refusals.MESSAGES, *REASONS):
         longest = max(re.split(r"\{\w+\}|'|\"", message), key=len).strip()
         if longest not in flat and message not in COMPOSED:
             unknown.append(message)

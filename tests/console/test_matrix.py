@@ -122,7 +122,7 @@ async def people(naru: Naru) -> list[Person]:
     ]
 
 
-async def policies(naru: Naru) -> None:
+async def policies(naru: Naru) -> dict[str, str]:
     """One of each kind in registry ``team``; a deletion, and a job with a task."""
     admin = await api(naru)
     await make.image(naru.admin, "team/gone", "1.0")
@@ -131,9 +131,15 @@ async def policies(naru: Naru) -> None:
     await begin(naru, "a")
     await settle(naru)
     await admin.call("POST", "/registries/team/immutabletagrules", {"tag": {"include": True, "pattern": "v*"}})
+    await admin.call("POST", "/registries/team/retentions", {"parameters": {"always": -1}})
+    await admin.call("POST", "/registries/team/retentions/executions", {"dry_run": True})
+    await settle(naru)
+    run = (await admin.call("GET", "/registries/team/retentions/executions"))["executions"][0]["id"]
+    part = (await admin.call("GET", f"/registries/team/retentions/executions/{run}/tasks"))["tasks"][0]["id"]
+    return {"run": str(run), "part": str(part)}
 
 
-def target(route: Route, appkey: str, digest: str) -> str:
+def target(route: Route, appkey: str, digest: str, made: dict[str, str]) -> str:
     """Pages name what is there, so that they reach it; changes what is not, so that all cells are alike."""
     there = {
         "appkey": appkey,
@@ -143,7 +149,7 @@ def target(route: Route, appkey: str, digest: str) -> str:
         "tab": "tags",
         "key": "ADMINKEY",
     }
-    ids = {one: "1" for one in ("member", "user", "project", "session", "rule", "execution", "task")}
+    ids = {one: "1" for one in ("member", "user", "project", "session", "rule", "execution", "task")} | made
     absent = {"appkey": appkey, "registry": "absent", "reference": "absent"} | dict.fromkeys(ids, "999999")
     values = there | ids if route.method == "GET" else absent
     if route.path.endswith("registries/{registry}/{tab}"):
@@ -168,10 +174,11 @@ def class_of(status: int, location: str, text: str) -> str:
     return UNKNOWN if "no project with this appkey" in text else ALLOWED
 
 
+@pytest.mark.options(job_workers=0)
 async def test_every_route_for_everybody(naru: Naru, capsys: pytest.CaptureFixture[str]) -> None:
     image = await make.image(naru.admin, "team/app", "1.0")
     appkey = await appkey_of(naru)
-    await policies(naru)
+    made = await policies(naru)
     callers = await people(naru)
     cells: Counter[str] = Counter()
     wrong: list[str] = []
@@ -180,7 +187,7 @@ async def test_every_route_for_everybody(naru: Naru, capsys: pytest.CaptureFixtu
         if route.path in {"/sign-out", "/account/sessions/end-others", "/sign-in", "/account/password"}:
             continue  # they end the sessions that the others need; tested on their own
         for person in callers:
-            path = target(route, appkey, image.digest)
+            path = target(route, appkey, image.digest, made)
             visitor = person.visitor
             if person.may is None and route.method == "POST":
                 await visitor.get("/sign-in")
@@ -209,6 +216,7 @@ async def test_what_somebody_may_not_do_is_not_shown(naru: Naru) -> None:
         f"{base}/registries": "new-registry",
         f"{base}/registries/team": "/team/delete",
         f"{base}/registries/team/quota": "set-quota",
+        f"{base}/registries/team/cleanup": "new-cleanup-policy",
         f"{base}/registries/team/protection": "new-protection-policy",
         f"{base}/registries/team/images": "Delete images",
         f"{base}/registries/team/images/app/-/artifacts": "Delete artifacts",

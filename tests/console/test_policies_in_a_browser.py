@@ -43,3 +43,65 @@ def test_a_protection_policy_from_its_patterns_to_its_end(browser: Window) -> No
     page.click("#detail td >> text=Delete")
     page.click("dialog footer .danger")
     page.wait_for_selector("#detail >> text=No tag is protected yet")
+
+
+def test_cleanup_from_the_first_policy_to_its_verdicts(browser: Window) -> None:
+    base = browser.sign_in()
+    page = browser.go(f"{base}/registries/web/cleanup")
+    page.click("#detail .blank .primary")
+    page.wait_for_selector("dialog[open] #matches >> text=of 3 images fit now")
+    page.fill("dialog [name=tag]", "1.*")
+    page.wait_for_selector("dialog #matches .badge >> text=shop:1.9.0")
+    page.select_option("dialog [name=kind]", "always")
+    assert not page.is_visible("dialog [name=count]")
+    page.select_option("dialog [name=kind]", "latest_pushed_n_images")
+    page.fill("dialog [name=count]", "many")
+    page.click("dialog footer .primary")
+    page.wait_for_selector("dialog #e-count")
+    assert page.input_value("dialog [name=tag]") == "1.*"
+    page.fill("dialog [name=count]", "1")
+    assert page.locator("#e-count").count() == 0  # told until it is typed anew
+    page.click("dialog footer .primary")
+    page.wait_for_selector("#detail td >> text=The artifact pushed last")
+    page.click("#detail >> text=Change the schedule")
+    page.wait_for_selector("dialog[open]")
+    assert not page.is_visible("dialog [name=cron]")
+    page.select_option("dialog [name=preset]", "custom")
+    page.fill("dialog [name=cron]", "30 2 * * MON")
+    page.fill("dialog [name=zone]", "Asia/Seoul")
+    page.wait_for_selector("dialog #next-runs li:nth-child(5) >> text=02:30 (Mon)")
+    page.fill("dialog [name=cron]", "30 25 * * *")
+    page.wait_for_selector("dialog #next-runs .fault >> text=it goes from 0 to 23")
+    page.fill("dialog [name=cron]", "30 2 * * MON")
+    page.click("dialog footer .primary")
+    page.wait_for_selector("#detail >> text=02:30 (Mon)")
+    page.click("#detail >> text=Test run")
+    page.wait_for_url("**/cleanup/runs/*")
+    page.wait_for_selector("#run:not([data-poll])")  # it looked again by itself
+    assert "This is a test: nothing is deleted." in page.inner_text("#run")
+    page.click("#list a.select:text-is('shop')")
+    page.wait_for_url("**/images/*")
+    page.click(".tabs >> text=Would be deleted")
+    page.wait_for_url("**verdict=DELETE")
+    assert page.locator("#list tbody tr").count() > 0
+    page.fill("[name=q]", "latest")
+    page.wait_for_selector("#list tbody tr:only-child")
+    assert "verdict=DELETE" in browser.path()
+    page.go_back()
+    page.click("header.page >> text=Log")
+    page.wait_for_selector("pre.code >> text=Digest | Tags")
+
+
+def test_a_page_that_asks_again_stays_when_the_server_does_not_answer(browser: Window) -> None:
+    base = browser.sign_in()
+    page = browser.go(f"{base}/registries/ml/cleanup")
+    page.route("**/registries/ml/cleanup", lambda route: route.fulfill(status=503, body="busy"))
+    page.evaluate(
+        """() => { const part = document.getElementById('cleanup'); part.dataset.poll = 'yes';
+        for (const [name, value] of [['hx-get', location.pathname], ['hx-trigger', 'again'], ['hx-target', 'this'],
+        ['hx-select', '#cleanup'], ['hx-swap', 'outerHTML']]) part.setAttribute(name, value);
+        htmx.process(part); htmx.trigger(part, 'again'); }"""
+    )
+    page.wait_for_timeout(300)
+    assert page.is_visible("#cleanup >> text=There is no cleanup policy yet")
+    browser.faults.clear()

@@ -108,6 +108,13 @@ class CleanupRuns:
 
         return await self._database.read(read)
 
+    async def task(self, grant: ProjectGrant, registry_id: int, execution_id: int, task_id: int) -> ImageTask:
+        """``NameUnknown``, ``NotFound``."""
+        grant.require(Permission.VIEW)
+        return await self._database.read(
+            lambda tx: _task(tx, registry_in(tx, grant, registry_id).facts, execution_id, task_id)
+        )
+
     async def verdicts(
         self,
         grant: ProjectGrant,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from gettext import NullTranslations
 
 from markupsafe import Markup, escape
@@ -12,6 +12,7 @@ from naru.web.console.language import N_
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _FORMS = {"en": "%b %d, %Y, %H:%M", "ko": "%Y. %m. %d. %H:%M"}
+_WEEKDAYS = {"en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), "ko": tuple("월화수목금토일")}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 #: Seconds below which a unit is told, that unit in seconds, one of it, several of it.
 _AGES = (
@@ -65,6 +66,13 @@ def duration(microseconds: int, translation: NullTranslations) -> str:
         if rest := seconds % unit // smaller:
             text += " " + translation.gettext(form) % {"num": rest}
     return text
+
+
+def wall_clock(microseconds: int, zone: tzinfo, language: str) -> str:
+    """What the clocks of a zone show then, with the day of the week."""
+    there = moment(microseconds).astimezone(zone)
+    day = _WEEKDAYS[language][there.weekday()]
+    return f"{there.strftime(_FORMS[language])} ({day})"
 
 
 def when(microseconds: int | None, now: int, language: str, translation: NullTranslations) -> Markup:

@@ -77,7 +77,13 @@ MESSAGES = (
     N_("user {name} has {count} access keys, the limit is {limit}; delete one first"),
     N_("there is a user {name} already"),
     N_("there is no user {name}"),
-    N_("a user name has 1 to 128 printable characters, without spaces at its ends"),
+    N_("a user name has 1 to {most} characters, this one has {count}"),
+    N_("the user name {name} is invalid: {why}"),
+    N_(
+        "it is made of letters, digits and '.', '_', '-', '@', '+' or single spaces between them, and begins and ends "
+        "with a letter or digit"
+    ),
+    N_("its letters are of several scripts ({scripts}), which look alike"),
     N_("a password has {least} to {most} characters, this one has {count}"),
     N_("the current password is wrong"),
     N_("the two passwords differ"),
@@ -144,6 +150,41 @@ MESSAGES = (
     N_("the tag '{tag}' named {digest}, which image '{name}' has no more; {cure}"),
     N_("restore deletion {id} first, which has it"),
     N_("push it again, then make the tag anew"),
+    N_("the registry has a cleanup policy already that keeps {keeps} of images {images} and tags {tags}"),
+    N_("the {count} pulled last"),
+    N_("the {count} pushed last"),
+    N_("what was pulled within {count} days"),
+    N_("what was pushed within {count} days"),
+    N_("all"),
+    N_("registry '{name}' has no cleanup policy {id}"),
+    N_("registry '{name}' has {most} cleanup policies, which is the most"),
+    N_("'{text}' is no number; write one such as 10"),
+    N_("parameters.{name} is from 0 to {most}, not {value}"),
+    N_("grace_hours is from 0 to {most}, not {value}"),
+    N_("choose what the policy keeps"),
+    N_("run {id} of the cleanup of registry '{name}' is still going on: wait for its end, or stop it"),
+    N_("registry '{name}' has no run {id} of its cleanup"),
+    # Schedules.
+    N_("write when it runs, such as 0 3 * * SUN"),
+    N_("a schedule has at most {most} characters, not {count}"),
+    N_(
+        "a schedule has five fields (minute, hour, day of month, month, day of week), for example '0 3 * * SUN'; "
+        "{text} has {count}"
+    ),
+    N_("the {field} of a schedule cannot be {item}: {why}"),
+    N_("minute"),
+    N_("hour"),
+    N_("day of month"),
+    N_("month"),
+    N_("day of week"),
+    N_("write numbers from {first} to {last} or names ({name}, ...) and {signs}"),
+    N_("write numbers from {first} to {last} and {signs}"),
+    N_("it goes from {first} to {last}"),
+    N_("a step is at least 1"),
+    N_("a range begins with the smaller one"),
+    N_("{text} never comes: its months have no day {day}"),
+    N_("this schedule has no further run"),
+    N_("{zone} is no time zone that this server knows: give UTC or a name like Asia/Seoul"),
     N_("matching '{pattern}'"),
     N_("other than '{pattern}'"),
     N_("protection policy {id} (images {images}, tags {tags})"),
@@ -155,33 +196,35 @@ MESSAGES = (
     N_("'{name}' cannot be {change}: {rule} protects it; switch the policy off or change it first"),
 )
 #: Places in them whose values are sentences again.
-NESTED = frozenset({"why", "images", "tags", "rule", "change", "keeps", "rest", "cure"})
+NESTED = frozenset({"why", "images", "tags", "rule", "change", "keeps", "cure", "field"})
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
+def _patterns(messages: tuple[str, ...]) -> list[tuple[re.Pattern[str], str]]:
     found = []
-    for message in MESSAGES:
+    for message in messages:
         pattern = re.escape(message)
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.*?)", pattern)
         found.append((re.compile(pattern, re.DOTALL), message))
     return found
 
 
-def told(message: str, translation: gettext.NullTranslations) -> str:
-    """The sentence in the language; as it came when it is not known."""
-    for pattern, source in _patterns():
+def told(message: str, translation: gettext.NullTranslations, more: tuple[str, ...] = ()) -> str:
+    """The sentence in the language; as it came when it is not known. ``more``: sentences that are known beside ours."""
+    for pattern, source in _patterns((*more, *MESSAGES)):
         match = pattern.fullmatch(message)
         if match is not None:
             # By hand, and in one go: what was typed may hold braces.
             values = match.groupdict()
-            return re.sub(r"\{(\w+)\}", partial(_value, values, translation), translation.gettext(source))
+            return re.sub(r"\{(\w+)\}", partial(_value, values, translation, more), translation.gettext(source))
     return message
 
 
-def _value(values: dict[str, str], translation: gettext.NullTranslations, place: re.Match[str]) -> str:
+def _value(
+    values: dict[str, str], translation: gettext.NullTranslations, more: tuple[str, ...], place: re.Match[str]
+) -> str:
     value = values[place[1]]
-    return told(value, translation) if place[1] in NESTED else value
+    return told(value, translation, more) if place[1] in NESTED else value
 
 
 def explain(error: NaruError, translation: gettext.NullTranslations) -> Refusal:

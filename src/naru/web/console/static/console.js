@@ -126,7 +126,14 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// What was wrong is told until it is typed anew.
+function forgetFault(field) {
+  document.getElementById(`e-${field.name}`)?.remove();
+  field.removeAttribute("aria-invalid");
+}
+
 document.addEventListener("input", (event) => {
+  if (event.target.getAttribute("aria-invalid") === "true") forgetFault(event.target);
   if (event.target.dataset.rule !== undefined) checkRule(event.target);
   if (event.target.dataset.must !== undefined) checkMust(event.target);
 });
