@@ -1,5 +1,6 @@
-"""Write requirements.lock: what pyproject.toml asks for (runtime, tests, build backend), pinned, with hashes.
+"""Write the locks: what pyproject.toml asks for, pinned, with hashes.
 
+requirements.lock has everything (runtime, tests, build backend); deploy/ has the parts of it that make an image.
 One file serves every supported Python and platform (markers tell them apart) and names no package index: each machine
 uses its own. Options are passed on, such as ``--upgrade-package NAME``; without options everything is upgraded.
 """
@@ -29,19 +30,23 @@ def uv() -> Path:
     return TOOL / "bin" / "uv"
 
 
+#: File, and what of pyproject.toml it is made of. All but the first take their versions from the first.
+LOCKS = {
+    "requirements.lock": ("pyproject.toml", "--group", "dev"),
+    "deploy/requirements.lock": ("pyproject.toml", "--extra", "otel"),
+    "deploy/build.lock": ("--group", "build"),
+}
+
+
 def main(options: list[str]) -> None:
-    lock = ROOT / "requirements.lock"
-    command = [str(uv()), "pip", "compile", "pyproject.toml", "--group", "dev", "--universal"]
-    command += [
-        "--python-version",
-        "3.11",
-        "--generate-hashes",
-        "--no-header",
-        "--quiet",
-    ]
-    command += ["--output-file", lock.name, *(options or ["--upgrade"])]
-    subprocess.run(command, cwd=ROOT, check=True)
-    lock.write_text(HEADER + lock.read_text(encoding="utf-8"), encoding="utf-8")
+    for name, parts in LOCKS.items():
+        first = name == "requirements.lock"
+        command = [str(uv()), "pip", "compile", *parts, "--universal", "--python-version", "3.11"]
+        command += ["--generate-hashes", "--no-header", "--quiet", "--output-file", name]
+        command += (options or ["--upgrade"]) if first else ["--constraint", "requirements.lock"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        lock = ROOT / name
+        lock.write_text(HEADER + lock.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 if __name__ == "__main__":

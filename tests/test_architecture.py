@@ -33,6 +33,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "services": frozenset({"core", "db"}),
     "jobs": frozenset({"core", "services", "db.queue", "db.engine"}),
     "web": frozenset({"core", "services", "log"}),
+    "telemetry": frozenset({"core", "web"}),
     "server": frozenset({"core", "app", "settings", "log", "clock", "services.accounts", "web.door"}),
     "cli": frozenset({"core", "services", "app", "server", "settings", "log", "clock"}),
 }
@@ -56,6 +57,7 @@ ONLY_IN: Mapping[str, frozenset[str]] = {
     "obstore": frozenset({"storage"}),
     "aiohttp": frozenset({"remotes", "scanners"}),
     "granian": frozenset({"server"}),
+    "opentelemetry": frozenset({"telemetry"}),
     "click": frozenset({"cli"}),
     "pydantic_settings": frozenset({"settings"}),
 }

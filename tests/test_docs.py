@@ -164,9 +164,9 @@ def test_documents_name_only_targets_that_exist() -> None:
 # The lock
 
 
-def locked() -> dict[str, tuple[str, bool]]:
+def locked(name: str = "requirements.lock") -> dict[str, tuple[str, bool]]:
     """Name of each package in the lock, its version, and whether it has a hash."""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    text = (ROOT / name).read_text(encoding="utf-8")
     entries = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)([^\n]*(?:\n    [^\n]*)*)", text, flags=re.MULTILINE)
     return {canonicalize_name(name): (version, "--hash=sha256:" in rest) for name, version, rest in entries}
 
@@ -175,7 +175,8 @@ def asked() -> list[Requirement]:
     """What pyproject.toml asks for: runtime, all groups, build backend."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     texts = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    for group in project["dependency-groups"].values():
+    groups = (*project["dependency-groups"].values(), *project["project"].get("optional-dependencies", {}).values())
+    for group in groups:
         texts += [entry for entry in group if isinstance(entry, str)]
     return [Requirement(text) for text in texts]
 
@@ -190,9 +191,20 @@ def test_the_lock_has_what_pyproject_asks_for() -> None:
     assert wrong == [], "make lock"
 
 
-def test_the_lock_has_hashes_and_no_address() -> None:
-    assert {name for name, (_, hashed) in locked().items() if not hashed} == set()
-    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "deploy/requirements.lock", "deploy/build.lock"])
+def test_the_lock_has_hashes_and_no_address(name: str) -> None:
+    assert {one for one, (_, hashed) in locked(name).items() if not hashed} == set()
+    assert "://" not in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_images_are_made_of_what_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    running = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    found = locked("deploy/requirements.lock")
+    assert {canonicalize_name(Requirement(text).name) for text in running} <= found.keys(), "make lock"
+    for name in ("deploy/requirements.lock", "deploy/build.lock"):
+        assert locked(name).items() <= locked().items(), "make lock"
+    assert not {"pytest", "mypy", "hatchling"} & found.keys()
 
 
 # What belongs to one machine has no place in a file of ours.

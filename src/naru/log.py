@@ -149,6 +149,7 @@ class AccessLog:
         request_id: str,
         user: str | None = None,
         agent: str | None = None,
+        trace_id: str | None = None,
     ) -> None:
         """Note an answered request. ``path`` comes without its query, which may hold credentials; ``length`` in bytes.
 
@@ -179,6 +180,8 @@ class AccessLog:
                 f"{duration_us}us address={_known(address)} id={quote(request_id[:MAX_VALUE])} user={_known(user)} "
                 f"agent={_known(agent)}"
             )
+        if trace_id is not None:  # where traces are on; of hexadecimal digits
+            line = f'{line[:-1]}, "trace_id": "{trace_id}"}}' if self._form == "json" else f"{line} trace={trace_id}"
         self._lines.append(line)
 
     async def start(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from naru import __version__
 from naru.app.core import Core, build_core, database_at
@@ -53,6 +54,9 @@ from naru.web.metrics import Metrics
 from naru.web.oci.door import Services
 from naru.web.site import Site
 
+if TYPE_CHECKING:
+    from naru.telemetry import Telemetry
+
 __all__ = ["Application", "Core", "build", "build_core", "database_at"]
 
 
@@ -63,6 +67,7 @@ class Application:
         settings, clock, database = core.settings, core.clock, core.database
         self.core = core
         self.drain = Drain()
+        self._telemetry: Telemetry | None = None
         self._pull = PullQueries(settings.database_file)
         self._activity = Activity(database=database, clock=clock)
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
@@ -75,6 +80,8 @@ class Application:
             private_external_url=settings.private_external_url,
             trusted_proxies=settings.trusted_proxies,
         )
+        if settings.telemetry:
+            self._telemetry = self._make_telemetry()
         key = installation_key(settings.data)
         tokens = Tokens(
             key=derive(key, "token"),
@@ -151,7 +158,7 @@ class Application:
             jobs=self.jobs.figures,
             reclaimable=core.collector.last_figure,
         )
-        handlers = Handlers()
+        handlers = Handlers(None if self._telemetry is None else self._telemetry.job)
         handlers.add(Collect, core.collector.handle)
         handlers.add(CleanUpRegistry, self.cleaner.clean_registry)
         handlers.add(CleanUpImage, self.cleaner.clean_image)
@@ -236,9 +243,20 @@ class Application:
         self.private = self._door(site.handle, "private")
         self.metrics = self._door(site.metrics_only, "metrics")
 
+    def _make_telemetry(self) -> Telemetry:
+        """Loaded where it is on only, and put around what it watches."""
+        from naru.telemetry import Telemetry  # noqa: PLC0415
+
+        made = Telemetry(from_proxy=self._addresses.from_proxy, active=lambda: self.drain.active)
+        made.watch(self.core.database, "database", ("read", "write"))
+        made.watch(self._pull, "database")
+        made.watch(self.core.area, "store")
+        made.watch(self.core.blobs, "store")
+        return made
+
     def _door(self, handle: Handle, listener: str) -> Door:
         return Door(
-            handle,
+            handle if self._telemetry is None else self._telemetry.requests(handle),
             listener=listener,
             drain=self.drain,
             metrics=self._metrics,
@@ -304,6 +322,8 @@ class Application:
             await self.core.accounts.mark_running(running=False)
         await self.core.aclose()
         self._pull.close()
+        if self._telemetry is not None:
+            await self._telemetry.aclose()
 
 
 async def build(settings: Settings, clock: Clock | None = None) -> tuple[Application, BootstrapResult]:

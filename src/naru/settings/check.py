@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import ssl
 import tempfile
@@ -50,6 +51,7 @@ def check(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[F
         *_tls_files(settings),
         *_folders(settings),
         *_scale(settings),
+        *_telemetry(settings),
         *_unknown_variables(environ),
     ]
     return sorted(findings, key=lambda finding: finding.level != "error")
@@ -196,6 +198,22 @@ def _scale(settings: Settings) -> Iterator[Finding]:
             "workers",
             f"{settings.workers} processes cannot share SQLite, which has one writer; set it to 1",
         )
+
+
+def _telemetry(settings: Settings) -> Iterator[Finding]:
+    if settings.telemetry and not all(map(_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
+        yield Finding(
+            "error",
+            "telemetry",
+            "it needs packages that are not installed: pip install 'naru-registry[otel]', or switch it off",
+        )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ def _option(group: str, default: Any, description: str, **limits: Any) -> Any:
 
 
 _DATA, _LISTEN, _LIMITS, _OUT = "Data", "Listeners", "Limits and times", "Outgoing calls"
-_LOGS, _FIRST = "Logs", "First start"
+_LOGS, _FIRST = "Logs and telemetry", "First start"
 
 
 class Settings(BaseSettings):
@@ -257,6 +257,12 @@ class Settings(BaseSettings):
         _LOGS, "info", "Least important message that is logged."
     )
     log_format: Literal["json", "text"] = _option(_LOGS, "json", "Form of the log lines on stderr.")
+    telemetry: bool = _option(
+        _LOGS,
+        False,
+        "Traces and metrics by OpenTelemetry (OTLP over HTTP), sent where the standard `OTEL_*` variables say. Needs "
+        "`naru-registry[otel]`.",
+    )
 
     bootstrap_user: str | None = _option(
         _FIRST,

@@ -27,7 +27,8 @@ class Addresses:
         self._external = {"public": external_url, "private": private_external_url}
         self._trusted = trusted_proxies
 
-    def _from_proxy(self, request: Request) -> bool:
+    def from_proxy(self, request: Request) -> bool:
+        """Whether a trusted proxy sent it."""
         if not self._trusted:
             return False
         peer = _parsed(request.address)
@@ -35,13 +36,13 @@ class Addresses:
 
     def listener(self, request: Request) -> str:
         """``public`` or ``private``: the socket's, or what a trusted proxy says in ``X-Naru-Listener``."""
-        if self._trusted and b"x-naru-listener" in request.headers and self._from_proxy(request):
+        if self._trusted and b"x-naru-listener" in request.headers and self.from_proxy(request):
             return "private" if request.headers[b"x-naru-listener"] == b"private" else "public"
         return request.listener
 
     def client(self, request: Request) -> str:
         """The client's IP address: the nearest in ``X-Forwarded-For`` that is no trusted proxy, else the peer's."""
-        if not self._trusted or not self._from_proxy(request):
+        if not self._trusted or not self.from_proxy(request):
             return request.address
         for part in reversed((request.header(b"x-forwarded-for") or "").split(",")[-20:]):
             address = _parsed(part.strip())
@@ -53,7 +54,7 @@ class Addresses:
 
     def asked_host(self, request: Request) -> bytes:
         """Host, and port, that the client asked for, as it was sent: what a trusted proxy says, else ``Host``."""
-        if self._trusted and b"x-forwarded-host" in request.headers and self._from_proxy(request):
+        if self._trusted and b"x-forwarded-host" in request.headers and self.from_proxy(request):
             return request.headers[b"x-forwarded-host"]
         return request.headers.get(b"host", b"")
 
@@ -68,7 +69,7 @@ class Addresses:
         if configured is not None:
             return f"{configured.partition('://')[0]}://{host}" if is_host and read_host(host) else configured
         scheme = str(request.scope.get("scheme", "http"))
-        if self._from_proxy(request):
+        if self.from_proxy(request):
             forwarded = request.header(b"x-forwarded-proto")
             scheme = forwarded if forwarded in {"http", "https"} else scheme
         if not is_host:

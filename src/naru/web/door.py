@@ -191,4 +191,5 @@ class Door:
             request.request_id,
             request.actor,
             request.header(b"user-agent"),
+            request.trace_id,
         )

@@ -57,6 +57,7 @@ class Request:
         "sent_bytes",
         "stalled",
         "status",
+        "trace_id",
     )
 
     def __init__(
@@ -76,6 +77,7 @@ class Request:
         self.address: str = client[0] if (client := scope.get("client")) else ""
         self.actor = ""
         self.status = 0
+        self.trace_id: str | None = None  # of the trace, where there are traces
         self.sent_bytes = 0
         self.body_done = False
         self.stalled = False  # the server still waits for the rest of the body, and cannot be told to stop
