@@ -276,3 +276,54 @@ async def test_an_operator_is_nobodys_account(naru: Naru) -> None:
     await naru.accounts.create_user("kim", None, [Role.SERVICE_VIEWER])
     await naru.core.users.by_name(naru.core.operator_account, "kim")
     assert (await account_rows(naru, "user.create"))[0]["resource"] == "kim"
+
+
+async def test_pages_of_others_read_and_change_nothing(naru: Naru) -> None:
+    """Attack 65: no answer allows another origin, and a preflight is refused."""
+    await make.image(naru.admin, "team/app", "1.0")
+    project = await api(naru)
+    origin = {"origin": "https://elsewhere.example", "access-control-request-method": "DELETE"}
+    for path in (
+        "/v2/",
+        "/v2/team/app/manifests/1.0",
+        "/service/token",
+        f"{project.base}/registries",
+        "/oauth2/token/create",
+        "/api/docs",
+        "/api/openapi.json",
+        "/sign-in",
+        "/",
+    ):
+        for method in ("GET", "OPTIONS", "POST"):
+            answer = await naru.admin.request(method, path, headers=origin | project.headers)
+            assert not [name for name in answer.headers if name.startswith("access-control-")], (method, path)
+            if method == "OPTIONS":
+                refused = answer.status in {401, 403, 404, 405} or not answer.json()["header"]["isSuccessful"]
+                assert refused, (path, answer.body)
+
+
+async def test_what_is_stored_is_no_page_of_ours(naru: Naru) -> None:
+    """Attack 63: bytes that users pushed, on the origin of the console: no browser shows them as a page."""
+    page = b"<!DOCTYPE html><script>alert(document.cookie)</script>"
+    await make.blob(naru.admin, "team/app", page)
+    for headers in ({}, {"accept": "text/html"}, {"range": "bytes=0-20"}):
+        answer = await naru.admin.request("GET", f"/v2/team/app/blobs/{sha256(page)}", headers=headers)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for kind in ("text/html", "text/html; charset=utf-8", "image/svg+xml", "application/xhtml+xml"):
+        body = manifest_of(b"{}", []).replace(make.OCI_MANIFEST.encode(), kind.encode())
+        answer = await naru.admin.put("/v2/team/app/manifests/page", body, {"content-type": kind})
+        assert 400 <= answer.status < 500, (kind, answer.status)
+
+
+async def test_a_name_gives_no_rights(naru: Naru) -> None:
+    """Attack 38: a prefix that some program uses for itself."""
+    for name in ("scanner-1", "robot-team+push", "admin2", "system-replication", "cosign"):
+        client = await naru.client(name, Role.SERVICE_VIEWER)
+        opened = await client.post("/v2/team/app/blobs/uploads/")
+        assert opened.status == 403, name
+        reader = await api(naru, client)
+        assert await reader.refused("GET", "/members") == DENIED
+        assert await (await account_api(naru, client)).refused("GET", "/users") == DENIED
+    for name in ("operator", "Operator", "naru", "bootstrap", "anonymous"):  # actors of the log that are no users
+        assert await (await account_api(naru)).refused("POST", "/users", {"name": name}) == 10101, name

@@ -66,6 +66,9 @@ BAD = {
     "adm\u0456n": "several scripts",
     "\u03b1dmin": "several scripts",
     "\u0410\ub098": "several scripts",
+    "operator": "audit log",
+    "Naru": "audit log",
+    "anonym0us": "audit log",
 }
 
 

@@ -16,6 +16,8 @@ from naru.core.errors import NameInvalid
 from naru.core.text import shown
 
 MAX_USER_NAME = 128
+#: What the server, its operator and strangers are called in the audit log.
+_TAKEN = frozenset({"naru", "operator", "bootstrap", "anonymous", "system"})
 _SIGNS = frozenset("._-@+ ")
 _MAX_MARKS = 2  # after a letter
 #: Scripts that may stand together.
@@ -63,6 +65,8 @@ def _fault(name: str) -> str:
             return f"the character {shown(one)} is not allowed: {_RULE}"
         if kind[0] == "L":
             scripts.add(_script(one))
+    if user_key(name) in _TAKEN:
+        return "the audit log calls others so"
     if len(scripts) > 1 and not any(scripts <= allowed for allowed in _TOGETHER):
         return f"its letters are of several scripts ({', '.join(sorted(scripts)).title()}), which look alike"
     return ""
