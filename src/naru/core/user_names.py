@@ -49,7 +49,7 @@ def user_name(name: str) -> str:
     return name
 
 
-def _fault(name: str) -> str:
+def _fault(name: str) -> str:  # noqa: PLR0911 - one reason a line
     if max(name) >= "\ud800" and any("\ud800" <= one <= "\udfff" for one in name):
         return "it holds half of a character"
     if unicodedata.normalize("NFKC", name) != name:
