@@ -52,6 +52,7 @@ from naru.web.guard import Guard
 from naru.web.http import Receive, Scope, Send
 from naru.web.metrics import Metrics
 from naru.web.oci.door import Services
+from naru.web.oci.redirects import Redirects
 from naru.web.site import Site
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Application:
             catalog=Catalog(pull=self._pull),
             store=core.blobs,
             sign_ins=sign_ins,
+            redirects=self._redirects(),
         )
         self.outbound = Outbound(
             ports=settings.outbound_ports, networks=settings.outbound_networks, agent=f"naru/{__version__}"
@@ -253,6 +255,12 @@ class Application:
         made.watch(self.core.area, "store")
         made.watch(self.core.blobs, "store")
         return made
+
+    def _redirects(self) -> Redirects | None:
+        wanted = self.core.settings.blob_redirect
+        if wanted == "off":
+            return None
+        return Redirects(self.core.blobs, self._addresses, None if wanted == "on" else wanted)
 
     def _door(self, handle: Handle, listener: str) -> Door:
         return Door(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru import __version__
-from naru.cli import backup, importing, keys, projects, registries, serve, store, users
+from naru.cli import backup, importing, keys, migrate_blobs, projects, registries, serve, store, users
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +24,7 @@ for _command in (
     store.migrate,
     store.gc,
     store.fsck,
+    migrate_blobs.migrate_blobs,
     store.version,
     importing.import_,
     backup.backup,

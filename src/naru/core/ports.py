@@ -96,6 +96,15 @@ class UploadArea(Protocol):
         ...
 
 
+class BlobSink(Protocol):
+    """A store that content is moved into."""
+
+    async def store(self, key: str, pieces: AsyncIterator[bytes], size: int) -> None:
+        """Make the pieces, ``size`` bytes in all, the blob ``key``. An error of ``pieces`` leaves nothing behind and
+        goes on to the caller. Again under the same key it has the same effect."""
+        ...
+
+
 class BlobStore(Protocol):
     """Bytes at rest, by ``key``: ``{algorithm}/{first two hex digits}/{hex}.{8 hex digits}``, see
     ``core.digest.new_key``, or what ``UploadArea.commit`` answered.

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     blob_store_old_url: Annotated[str, AfterValidator(values.old_store_url)] | None = _option(
         _DATA,
         None,
-        "The folder, as `file:///path`, that content is being moved out of: it is read and "
+        "The folder, as `file:///path`, that content is being moved out of by `naru migrate-blobs`: it is read and "
         "cleaned up as well, and takes nothing new. Only with an object store.",
     )
     blob_redirect: Annotated[

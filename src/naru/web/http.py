@@ -294,9 +294,12 @@ class Request:
         self, status: int, headers: Iterable[Header], pieces: AsyncIterator[bytes], length: int
     ) -> None:
         """Answer with pieces as the client takes them; a slow client holds one piece in memory."""
+        first = await anext(pieces, b"")  # what fails before there are bytes is an answer of its own
         self.status = status
         self.sent_bytes = length
         await self._send({"type": "http.response.start", "status": status, "headers": self.tagged(headers)})
+        if first:
+            await self._send({"type": "http.response.body", "body": first, "more_body": True})
         async for piece in pieces:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

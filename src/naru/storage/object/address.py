@@ -18,7 +18,7 @@ from typing import Any
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from naru.core.ports import BlobStore, UploadArea
+from naru.core.ports import BlobSink, BlobStore, UploadArea
 from naru.storage.object.blobs import ObjectBlobs
 from naru.storage.object.client import Client
 from naru.storage.object.uploads import DEFAULT, ObjectUploads, Sizes
@@ -69,6 +69,14 @@ def object_storage(
         client, signers, signed_seconds=redirects.seconds if redirects else 0, remember_seconds=remember_seconds
     )
     return ObjectUploads(client, sizes), blobs
+
+
+def object_sink(place: Place, *, sizes: Sizes = DEFAULT) -> BlobSink:
+    """Where content is moved to."""
+    endpoint = place.options.get("endpoint")
+    return ObjectUploads(
+        Client(_store(place, _CONTROL_SECONDS, endpoint), _store(place, _DATA_SECONDS, endpoint)), sizes
+    )
 
 
 def _store(place: Place, seconds: int, endpoint: str | None) -> S3Store | GCSStore | AzureStore:

@@ -291,6 +291,16 @@ class ObjectUploads:
     async def put(self, key: str, data: bytes) -> None:
         await self._client.put(check_blob_key(key), data)
 
+    async def store(self, key: str, pieces: AsyncIterator[bytes], size: int) -> None:
+        """See ``BlobSink``."""
+        check_blob_key(key)
+        if size <= self._sizes.part:
+            await self._client.put(key, b"".join([piece async for piece in pieces]))
+            return
+        part = max(self._sizes.part, -(-size // self._sizes.parts))
+        async with self._slot():
+            await self._client.put_stream(key, pieces, part, self._sizes.at_once)
+
     async def discard(self, upload_id: str, keep: str | None = None) -> None:
         known = self._known.pop(check_upload_id(upload_id), None)
         kept: set[str] = set()

@@ -9,10 +9,13 @@ from naru.core.permissions import Grant
 from naru.core.ranges import parse_range
 from naru.web import direct
 from naru.web.http import Header
-from naru.web.oci.headers import API_VERSION, NO_LENGTH, NOSNIFF, OCTETS, names_it, namespace
+from naru.web.oci.headers import API_VERSION, NO_LENGTH, NO_STORE, NOSNIFF, OCTETS, names_it, namespace
+from naru.web.oci.verified import verified
 
 if TYPE_CHECKING:
     from naru.web.oci.routes import Context
+
+_OF_CONTENT = frozenset({b"content-type", b"content-length", b"content-range", b"accept-ranges"})
 
 
 async def get(context: Context, grant: Grant, last: str) -> None:
@@ -56,7 +59,15 @@ async def get(context: Context, grant: Grant, last: str) -> None:
     if span is None and path is not None:
         await request.respond_file(status, headers, path, found.size)
         return
+    if path is None and services.redirects is not None:
+        address = await services.redirects.address(request, found.storage_key)
+        if address is not None:
+            sent_on = [one for one in headers if one[0] not in _OF_CONTENT]
+            await request.respond(307, [*sent_on, (b"location", address.encode()), NO_STORE, NO_LENGTH])
+            return
     pieces = services.store.read(found.storage_key, start, end)
+    if path is None and span is None:
+        pieces = verified(pieces, digest)
     await request.respond_stream(status, headers, pieces, end - start)
 
 

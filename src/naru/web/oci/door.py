@@ -18,6 +18,7 @@ from naru.web.guard import Guard
 from naru.web.http import Request
 from naru.web.oci import catalog
 from naru.web.oci.headers import API_VERSION
+from naru.web.oci.redirects import Redirects
 from naru.web.oci.routes import Context, clean_path, read_path, route
 
 
@@ -33,6 +34,7 @@ class Services:
     catalog: Catalog
     store: BlobStore
     sign_ins: SignIns
+    redirects: Redirects | None = None
 
 
 async def handle(request: Request, services: Services) -> None:

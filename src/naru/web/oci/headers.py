@@ -8,6 +8,7 @@ from naru.web.http import Header, Request
 
 API_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 NO_LENGTH = (b"content-length", b"0")
+NO_STORE = (b"cache-control", b"no-store")
 OCTETS = (b"content-type", b"application/octet-stream")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
