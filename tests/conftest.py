@@ -34,11 +34,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--store") != "s3":
-        return
-    left_out = [item for item in items if item.get_closest_marker("files_only") is not None]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item.get_closest_marker("files_only") is None]
+    """Tests that need the S3 server run with ``--store=s3`` only, those about files without it only."""
+    on_s3 = config.getoption("--store") == "s3"
+
+    def wanted(item: pytest.Item) -> bool:
+        if on_s3:
+            return item.get_closest_marker("files_only") is None
+        return "s3" not in getattr(item, "fixturenames", ())
+
+    left_out = [item for item in items if not wanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if wanted(item)]
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ class Asked:
     target: str
 
     @property
-    def kind(self) -> str:  # noqa: PLR0911 - one a line
+    def kind(self) -> str:
         query = self.target.partition("?")[2]
         if self.method == "POST":
             if "uploads" in query:

@@ -177,10 +177,40 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         except OSError as error:
             cure = "change its owner or choose another place"
             yield Finding("error", name, f"{str(place)!r} cannot be written to ({error.strerror}); {cure}")
+    if settings.blob_old_folder is not None and not settings.blob_old_folder.is_dir():
+        yield Finding("error", "blob_store_old_url", f"{str(settings.blob_old_folder)!r} is not a folder")
+    if settings.object_store is not None:
+        yield from _object_store(settings, settings.object_store[3])
     if settings.blob_store_url == "memory:":
         yield Finding(
             "warning", "blob_store_url", "content is kept in memory and lost at the stop; use it for tests only"
         )
+
+
+def _object_store(settings: Settings, options: Mapping[str, str]) -> Iterator[Finding]:
+    endpoint = urlsplit(options.get("endpoint", ""))
+    if endpoint.scheme == "http" and not is_loopback(endpoint.hostname or ""):
+        yield Finding(
+            "warning", "blob_store_url", "layers travel to the object store in clear text; use an https endpoint"
+        )
+    ca = options.get("ca")
+    if ca is not None:
+        try:
+            Path(ca).read_bytes()
+        except OSError as error:
+            yield Finding("error", "blob_store_url", f"ca: {ca!r} cannot be read ({error.strerror})")
+    if settings.blob_redirect == "off":
+        return
+    for name in ("public", "private"):
+        own = "blob_redirect_endpoint" if name == "public" else "blob_redirect_private_endpoint"
+        host = urlsplit(getattr(settings, own) or options.get("endpoint", "")).hostname
+        if _reachable(getattr(settings, name)) and host is not None and is_loopback(host):
+            yield Finding(
+                "warning",
+                own,
+                f"clients of the {name} listener are sent to {host!r}, which is their own machine; name an address "
+                "that they can reach",
+            )
 
 
 def _nearest(folder: Path) -> Path:

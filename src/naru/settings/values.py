@@ -185,6 +185,8 @@ def parse_object_store(text: str) -> tuple[str, str, str, dict[str, str]]:
         fields = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query), max_num_fields=20)
     except ValueError:
         raise ValueError(f"the URL of the object store cannot be read; {rule}") from None
+    if url.scheme not in _OBJECT_STORES:
+        raise ValueError(f"that is no URL of an object store; {rule}")
     if "@" in url.netloc or ":" in url.netloc or url.fragment:
         raise ValueError(f"the URL of the object store holds more than a bucket before its path; {rule}")
     if not _BUCKET.fullmatch(url.netloc):
