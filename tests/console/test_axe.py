@@ -39,9 +39,11 @@ PROJECT_PAGES = (
 )
 PAGES = (
     "/account",
+    "/account/activity",
     "/account/keys",
     "/account/new-key",
     "/account/password",
+    "/installation/audit",
     "/installation/users",
     "/installation/users/1",
     "/installation/new-user",

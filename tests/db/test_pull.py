@@ -51,7 +51,8 @@ def test_it_looks_up_and_never_scans(database: sqlite3.Connection, name: str) ->
     steps = plan(database, STATEMENTS[name])
     assert steps
     for step in steps:
-        assert not re.match(r"SCAN|.*AUTOMATIC|USE TEMP B-TREE", step), f"{name}: {step}"
+        # A list that is put together is read row by row; how its rows are found is a step of its own.
+        assert not re.match(r"SCAN (?!\(subquery)|.*AUTOMATIC|USE TEMP B-TREE", step), f"{name}: {step}"
 
 
 def test_a_scan_would_be_seen(database: sqlite3.Connection) -> None:

@@ -49,9 +49,10 @@ def upgrade(path: Path, to: str = HEAD) -> bool:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if (found or to) not in known:
+    revision = to if found is None else found  # an empty name is one that nobody knows
+    if revision not in known:
         raise DatabaseTooNew(
-            f"the database is at schema revision '{found or to}', which this version of Naru does not know: it was "
+            f"the database is at schema revision '{revision}', which this version of Naru does not know: it was "
             "written by a newer version. Install that version again, or restore a backup made before the upgrade"
         )
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
