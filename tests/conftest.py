@@ -1,4 +1,7 @@
-"""``naru``: the application on SQLite and a temporary folder, called through its doors without sockets."""
+"""``naru``: the application on SQLite and a temporary folder, called through its doors without sockets.
+
+``--db=postgres`` runs the same tests on PostgreSQL; those that are about SQLite are skipped then, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -15,6 +19,7 @@ from naru.core.permissions import Role
 from naru.services import secrets
 from naru.services.registries import RegistryChange, RegistryView
 from naru.settings import Settings
+from tests import databases
 from tests.accounts import Operator
 from tests.asgi import Client
 from tests.s3 import CREDENTIALS, S3Server, running_s3
@@ -25,6 +30,7 @@ ADMIN_SECRET = "admin-secret-key-for-tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--db", choices=("sqlite", "postgres"), default="sqlite", help="the database that tests run on")
     parser.addoption(
         "--store",
         choices=("files", "s3"),
@@ -33,8 +39,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    databases.configure(config.getoption("--db"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need the S3 server run with ``--store=s3`` only, those about files without it only."""
+    if databases.on_postgres():
+        for item in items:
+            marker = item.get_closest_marker("sqlite")
+            if marker is not None:
+                item.add_marker(pytest.mark.skip(f"not on PostgreSQL: {marker.args[0]}"))
     on_s3 = config.getoption("--store") == "s3"
 
     def wanted(item: pytest.Item) -> bool:
@@ -85,6 +100,14 @@ class Naru:
         self.private = Client(application.private).signed_in(ADMIN_KEY, ADMIN_SECRET)
         self.metrics = Client(application.metrics)
 
+    def rows(self, sql: str, parameters: Sequence[object] = (), *, foreign_keys: bool = False) -> list[Any]:
+        """Look into the database, or change what the application never would; see ``databases.rows``."""
+        return databases.rows(self.core.settings.database, sql, parameters, foreign_keys=foreign_keys)
+
+    def dump(self) -> str:
+        """All that the database holds, as text."""
+        return databases.dump(self.core.settings.database)
+
     async def registry(self, name: str, *, public_uri: bool = True, anonymous_pull: bool = False) -> str:
         change = RegistryChange.of(public_uri=public_uri, anonymous_pull=anonymous_pull)
         await self.core.registries.create(await self.core.operator(), name, change)
@@ -122,6 +145,7 @@ def settings_for(folder: Path, registries: Sequence[str] = ("team",), **options:
     """Settings of an application under test, whatever the environment says."""
     values: dict[str, object] = {
         "data": folder,
+        "database_url": str(databases.place_of(folder)) if databases.on_postgres() else None,
         "public": "127.0.0.1:0",
         "bootstrap_user": "admin",
         "bootstrap_password": "admin-password-for-tests",
@@ -154,12 +178,25 @@ def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copy_data(source: Path, folder: Path) -> None:
+    """A data folder with its database, which nobody may be using."""
+    shutil.copytree(source, folder)
+    if databases.on_postgres():
+        databases.databases().copy(source, folder)
+
+
+def forget_data(folder: Path) -> None:
+    """Its database takes room that the temporary folder does not have to itself."""
+    if databases.on_postgres():
+        databases.databases().drop(folder)
+
+
 @pytest.fixture
 async def naru(made_data: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Naru]:
     """With registry ``team``. ``@pytest.mark.options(name=value)`` changes settings."""
     marker = request.node.get_closest_marker("options")
     clock = TestClock()
-    shutil.copytree(made_data, tmp_path / "data")
+    copy_data(made_data, tmp_path / "data")
     options = dict(marker.kwargs) if marker else {}
     if request.config.getoption("--store") == "s3":
         options = {"blob_store_url": request.getfixturevalue("s3").url()} | options
@@ -169,6 +206,7 @@ async def naru(made_data: Path, tmp_path: Path, request: pytest.FixtureRequest) 
     finally:
         await application.aclose()
         await asyncio.sleep(0)
+        forget_data(tmp_path / "data")
 
 
 @pytest.fixture(scope="module")

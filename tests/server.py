@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import databases
+
 ACCESS_KEY = "SERVERKEY"
 SECRET_KEY = "server-secret-key-for-tests"
 START_SECONDS = 30.0
@@ -60,6 +62,8 @@ class Server:
             "NARU_BOOTSTRAP_SECRET_KEY": SECRET_KEY,
             "NARU_BOOTSTRAP_REGISTRIES": "team",
         }
+        if databases.on_postgres():
+            own["NARU_DATABASE_URL"] = str(databases.place_of(self.data))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
         return inherited | own | self.environment
 

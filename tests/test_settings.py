@@ -35,7 +35,7 @@ def refusal(**flags: Any) -> str:
 def test_defaults_serve_this_machine_only_and_are_clean() -> None:
     settings = load()
     assert settings.public == "127.0.0.1:5000"
-    assert settings.database_file == Path("data/naru.db")
+    assert settings.database == Path("data/naru.db")
     assert settings.blob_folder == Path("data/storage")
     assert check(settings, {}) == []
 
@@ -177,7 +177,9 @@ def test_loopback(host: str, expected: bool) -> None:
         ({"external_url": "https://a?x"}, ["more than a host"]),
         ({"external_url": "https://"}, ["no address"]),
         ({"external_url": "https://a:99999"}, ["not a URL"]),
-        ({"database_url": "postgresql://a/b"}, ["database_url", "PostgreSQL is not yet available"]),
+        ({"database_url": "postgresql://a:1b/c"}, ["database_url", "the port is not a number"]),
+        ({"database_url": "postgresql://a@b"}, ["names no database", "postgresql://user:password@host:port/database"]),
+        ({"database_url": "postgresql://a:b#c@d/e"}, ["%23"]),
         ({"database_url": "mysql://a/b"}, ["'mysql'"]),
         ({"database_url": "sqlite://"}, ["sqlite:///"]),
         ({"database_url": "sqlite:///:memory:"}, ["path of a file"]),
@@ -242,7 +244,7 @@ def test_secrets_are_never_shown() -> None:
 )
 def test_places(flags: dict[str, Any], database: Path, blobs: Path | None) -> None:
     settings = load(**flags)
-    assert (settings.database_file, settings.blob_folder) == (database, blobs)
+    assert (settings.database, settings.blob_folder) == (database, blobs)
 
 
 def test_external_url_loses_its_slash() -> None:
@@ -369,3 +371,27 @@ def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
         (finding,) = check(settings, {})
         assert finding.level == "error"
         assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://naru:se%23cret@db.example.com:5433/naru?sslmode=verify-full",
+        "postgres://naru@/naru?host=/run/postgresql",
+        "postgresql://naru@one:5432,two:5432/naru?target_session_attrs=read-write",
+    ],
+)
+def test_a_postgresql_url_is_taken_as_it_is_and_never_shown(url: str) -> None:
+    settings = load(database_url=url)
+    assert settings.database == url
+    assert "se%23cret" not in repr(settings)
+    assert "se%23cret" not in str(settings)
+
+
+def test_a_wrong_postgresql_url_does_not_show_its_password() -> None:
+    for url in (
+        "postgresql://naru:hidden-word@db:x/naru",
+        "postgresql://naru:hidden-word@db",
+        "pg://u:hidden-word@d/n",
+    ):
+        assert "hidden-word" not in refusal(database_url=url)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
+from tests.databases import place_of, rows
 from tests.server import Server, running
 
 
-def ask(path: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
-        return connection.execute(sql, parameters).fetchall()
+def ask(path: Path | str, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    return rows(path, sql, parameters)
 
 
-def add_running_task(path: Path) -> None:
+def add_running_task(path: Path | str) -> None:
     """A collection in the middle of which its worker was killed."""
     ask(
         path,
         "INSERT INTO tasks (kind, subject, payload, status, priority, hold_unique, lock_key, attempts, max_attempts,"
         " claim, worker, created_at)"
-        " VALUES ('collection', '', '{}', 'Running', 2, 0, 'collection', 1, 3, 'x', 'gone', 1)",
+        " VALUES ('collection', '', '{}', 'Running', 2, FALSE, 'collection', 1, 3, 'x', 'gone', 1)",
     )
 
 
-def wait_for_success(path: Path, process: subprocess.Popen[bytes] | None) -> None:
+def wait_for_success(path: Path | str, process: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + 20
     while ask(path, "SELECT status FROM tasks") != [("Success",)]:
         assert process is not None
@@ -55,7 +53,7 @@ def test_refused_where_nothing_would_run(tmp_path: Path) -> None:
 def test_what_a_killed_server_left_is_done(tmp_path: Path) -> None:
     """By a worker alone, and by the server at its next start."""
     with running(tmp_path / "data") as server:
-        database = server.data / "naru.db"
+        database = place_of(server.data)
         server.kill()
         add_running_task(database)
         worker = subprocess.Popen([sys.executable, "-m", "naru", "worker"], env=server.variables)

@@ -62,11 +62,15 @@ async def serve(settings: Settings, announce: Callable[[BootstrapResult], None])
 
 async def work(settings: Settings) -> None:
     """Run background jobs, without listeners, until SIGTERM or SIGINT. ``OSError`` when a server runs here already."""
-    with _alone(
-        settings.data,
-        "a server runs on this data folder, and its jobs run inside it: with SQLite one process does everything. For "
-        "more jobs at once raise NARU_JOB_WORKERS and start the server again",
-    ):
+    with contextlib.ExitStack() as stack:
+        if isinstance(settings.database, Path):
+            stack.enter_context(
+                _alone(
+                    settings.data,
+                    "a server runs on this data folder, and its jobs run inside it: with SQLite one process does "
+                    "everything. For more jobs at once raise NARU_JOB_WORKERS and start the server again",
+                )
+            )
         application, _made = await build(settings)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

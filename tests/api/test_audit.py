@@ -16,10 +16,12 @@ from naru.core.audit import Action, Actor
 from naru.core.permissions import Role
 from naru.db import audit as rows
 from naru.db.audit import Filter
-from naru.db.engine import execute_many, sqlite_engine
+from naru.db.engine import execute_many
 from naru.db.migrate import upgrade
+from naru.db.sqlite import sqlite_engine
 from tests.api.client import ApiClient, account_rows, api
 from tests.conftest import Naru
+from tests.databases import sqlite_only
 
 START = 1_790_000_000_000_000  # where the tests' clock stands
 
@@ -249,6 +251,7 @@ async def test_rows_are_kept_for_ever(naru: Naru) -> None:
 # A log of 100,000 rows
 
 MANY = 100_000
+ON_SQLITE = sqlite_only("a file is filled and its plans are read; test_postgres_plans.py has those of PostgreSQL")
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +304,7 @@ LOGS = {
 }
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("log", LOGS)
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_page_of_a_large_log(large: Path, name: str, log: str) -> None:
@@ -329,6 +333,7 @@ def test_a_page_of_a_large_log(large: Path, name: str, log: str) -> None:
     engine.dispose()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", ["span", "rare key", "prefix", "rare prefix", "old keyword", "old"])
 def test_every_row_of_a_large_log_is_found(large: Path, name: str) -> None:
     """Though a page looks at a part of it only."""
@@ -368,6 +373,7 @@ def test_every_row_of_a_large_log_is_found(large: Path, name: str) -> None:
         assert total <= len(found)
 
 
+@ON_SQLITE
 async def test_removal_goes_by_the_index(large: Path) -> None:
     engine = sqlite_engine(large)
     with engine.connect() as tx, tx.begin():

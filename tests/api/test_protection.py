@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from naru.core.permissions import Role
 from naru.db.engine import Database
+from naru.db.sqlite import SqliteDatabase
 from naru.services.protection import MAX_RULES
 from tests import make
 from tests.api.client import ApiClient, api, audit_rows
 from tests.asgi import Answer
 from tests.conftest import Naru
+from tests.databases import sqlite_only
 
 RELEASES = {"scope": {"include": True, "pattern": "**"}, "tag": {"include": True, "pattern": "release-*"}}
 PROTECTED = 10302
@@ -307,12 +309,14 @@ async def test_a_registry_without_protected_tags_goes(naru: Naru) -> None:
     assert await admin.refused("GET", "/registries/team") == 10102
 
 
+@sqlite_only("statements are counted by a hook of SQLite's driver")
 async def test_a_push_of_a_new_tag_asks_for_no_rules(naru: Naru) -> None:
     """The hot path: a first push and a push of the same content run no statement more than without protection."""
     asked: list[str] = []
 
     def counting(database: Database) -> None:
-        database._connection.connection.driver_connection.set_trace_callback(asked.append)  # type: ignore[union-attr]
+        driver: Any = cast(SqliteDatabase, database)._connection.connection.driver_connection
+        driver.set_trace_callback(asked.append)
 
     door = await doors(naru)
     counting(naru.core.database)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from tests.api.published.guide import BEYOND, GUIDE, OTHERWISE, compare, compare
 from tests.api.published.run import Call, Entry, Run
 from tests.api.published.story import STORY
 from tests.api.published.wire import Api, Key
+from tests.databases import place_of, rows
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +27,7 @@ LATER = re.compile(r"/(replications|endpoints|scanAll)|/scan$|/additions/vulnera
 
 @pytest.fixture(name="api", scope="module")
 def _api(server: Server) -> Api:
-    with closing(sqlite3.connect(server.data / "naru.db")) as db:
-        (appkey,) = db.execute("SELECT appkey FROM projects WHERE is_default").fetchone()
+    ((appkey,),) = rows(place_of(server.data), "SELECT appkey FROM projects WHERE is_default")
     return Api(f"http://{server.host}", appkey, Key(ACCESS_KEY, SECRET_KEY))
 
 

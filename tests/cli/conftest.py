@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from naru.cli import main
+from tests.conftest import copy_data
+from tests.databases import on_postgres, place_of
 
 
 class Cli:
@@ -19,7 +20,8 @@ class Cli:
 
     def call(self, *arguments: str, given: str = "") -> Result:
         """``given`` comes on standard input, which is no terminal."""
-        return CliRunner().invoke(main, ["--data", str(self.data), *arguments], input=given)
+        environment = {"NARU_DATABASE_URL": str(place_of(self.data))} if on_postgres() else {}
+        return CliRunner().invoke(main, ["--data", str(self.data), *arguments], input=given, env=environment)
 
     def good(self, *arguments: str, given: str = "") -> str:
         """What a command that must succeed writes to standard output."""
@@ -43,5 +45,5 @@ class Cli:
 
 @pytest.fixture
 def cli(made_data: Path, tmp_path: Path) -> Cli:
-    shutil.copytree(made_data, tmp_path / "data")
+    copy_data(made_data, tmp_path / "data")
     return Cli(tmp_path / "data")

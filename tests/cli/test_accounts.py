@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from naru.services import secrets
 from tests.cli.conftest import Cli
 from tests.conftest import ADMIN_KEY
+from tests.databases import place_of, rows
 
 
 def one(rows: list[dict[str, object]], **wanted: object) -> dict[str, object]:
@@ -21,8 +21,7 @@ def one(rows: list[dict[str, object]], **wanted: object) -> dict[str, object]:
 
 
 def password_hash(data: Path, user: str) -> str:
-    with sqlite3.connect(data / "naru.db") as connection:
-        return str(connection.execute("SELECT password_hash FROM users WHERE name = ?", (user,)).fetchone()[0])
+    return str(rows(place_of(data), "SELECT password_hash FROM users WHERE name = ?", (user,))[0][0])
 
 
 def test_projects(cli: Cli) -> None:
@@ -105,10 +104,9 @@ def test_keys(cli: Cli) -> None:
 def test_what_the_operator_does_is_in_the_audit_log(cli: Cli) -> None:
     cli.good("user", "create", "kim", "--password", given="a long password\n")
     cli.good("key", "disable", ADMIN_KEY)
-    with sqlite3.connect(cli.data / "naru.db") as connection:
-        rows = connection.execute("SELECT * FROM account_log WHERE actor = 'operator'").fetchall()
-    assert [row[3] for row in rows] == ["user.create", "access_key.update"]
-    assert "a long password" not in str(rows)
+    found = rows(place_of(cli.data), "SELECT * FROM account_log WHERE actor = 'operator' ORDER BY id")
+    assert [row[3] for row in found] == ["user.create", "access_key.update"]
+    assert "a long password" not in str(found)
 
 
 def test_passwords_come_by_standard_input(cli: Cli) -> None:

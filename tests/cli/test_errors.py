@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from naru.cli import main
-from naru.db import engine
+from naru.db import sqlite
+from tests import databases
 from tests.cli.conftest import Cli
-from tests.conftest import ADMIN_KEY
+from tests.conftest import ADMIN_KEY, copy_data
+from tests.databases import place_of, sqlite_only
 
 #: Arguments, exit status, what is said.
 REFUSED: list[tuple[str, int, str]] = [
@@ -82,17 +84,14 @@ REFUSED: list[tuple[str, int, str]] = [
 @pytest.fixture(scope="module")
 def same(made_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """One installation for all: nothing of it changes."""
-    import shutil  # noqa: PLC0415
-
     folder = tmp_path_factory.mktemp("same") / "data"
-    shutil.copytree(made_data, folder)
+    copy_data(made_data, folder)
     return Cli(folder)
 
 
 def rows(data: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(data / "naru.db") as connection:
-        tables = ("users", "memberships", "access_keys", "projects", "registries", "audit_log", "account_log")
-        return [row for table in tables for row in connection.execute(f"SELECT * FROM {table}")]
+    tables = ("users", "memberships", "access_keys", "projects", "registries", "audit_log", "account_log")
+    return [row for table in tables for row in databases.rows(place_of(data), f"SELECT * FROM {table}")]
 
 
 @pytest.mark.parametrize(("arguments", "status", "says"), REFUSED, ids=[ascii(row[0]) for row in REFUSED])
@@ -158,11 +157,12 @@ def test_where_there_is_no_installation(tmp_path: Path, arguments: str) -> None:
     assert not (tmp_path / "typo").exists()
 
 
+@sqlite_only("its one writer is held")
 @pytest.mark.parametrize("arguments", ["user create kim", "registry create x", "project create x", "key create admin"])
 def test_a_database_that_somebody_holds(cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
     """A server that runs does so for milliseconds; who holds it for longer is told, with nothing made."""
-    patience = tuple("PRAGMA busy_timeout=200" if "busy_timeout" in one else one for one in engine.PRAGMAS)
-    monkeypatch.setattr(engine, "PRAGMAS", patience)
+    patience = tuple("PRAGMA busy_timeout=200" if "busy_timeout" in one else one for one in sqlite.PRAGMAS)
+    monkeypatch.setattr(sqlite, "PRAGMAS", patience)
     before = rows(cli.data)
     with sqlite3.connect(cli.data / "naru.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")

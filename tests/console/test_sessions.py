@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from naru.core.permissions import Role
@@ -155,9 +153,7 @@ async def test_the_database_holds_no_token(naru: Naru) -> None:
     visitor = await administrator(naru)
     token = visitor.cookies[security.SESSION]
     assert len(token) >= 43  # 256 bits
-    with sqlite3.connect(naru.core.settings.database_file) as connection:
-        dump = "\n".join(connection.iterdump())
-    connection.close()
+    dump = naru.dump()
     assert token not in dump
     assert "console_sessions" in dump
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,7 @@ EXPIRY = 86_400
 
 
 def rows(naru: Naru) -> int:
-    with closing(sqlite3.connect(naru.core.database.path)) as connection:
-        return int(connection.execute("SELECT count(*) FROM uploads").fetchone()[0])
+    return int(naru.rows("SELECT count(*) FROM uploads")[0][0])
 
 
 def files(naru: Naru) -> list[Path]:

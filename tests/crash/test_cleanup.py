@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 
 from tests.crash.state import is_clean
 from tests.crash.wire import Gone, Wire, wire
+from tests.databases import place_of, rows
 from tests.make import manifest_of, sha256
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 
@@ -50,8 +49,7 @@ class Registry:
         return sha256(body)
 
     def rows(self, sql: str) -> list[Any]:
-        with closing(sqlite3.connect(self.server.data / "naru.db")) as connection:
-            return connection.execute(sql).fetchall()
+        return rows(place_of(self.server.data), sql)
 
 
 def killed_again_and_again(server: Server, registry: Registry, run: int, seed: int, pause: float) -> Iterator[str]:

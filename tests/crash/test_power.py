@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +97,7 @@ def _disk(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     blobs = root / "blobs"
 
     def rows() -> list[tuple[str, str]]:
-        with closing(sqlite3.connect(naru.core.database.path)) as connection:
-            return connection.execute("SELECT digest, storage_key FROM blobs WHERE NOT damaged").fetchall()
+        return naru.rows("SELECT digest, storage_key FROM blobs WHERE NOT damaged")
 
     def before_unlink(path: Path) -> None:
         named = [key for _digest, key in rows() if blobs / key == path]
@@ -108,14 +105,15 @@ def _disk(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
             disk.faults.append(f"a file is removed that a row names: {named}")
 
     disk = Disk(monkeypatch, root, before_unlink)
-    real_write = Database.write
+    kind = type(naru.core.database)
+    real_write = kind.write
 
-    async def write(database: Database, function: Callable[..., Any]) -> Any:
+    async def write(database: Database, function: Callable[..., Any], locks: Collection[str] | None = None) -> Any:
         known = dict.fromkeys(rows())
         durable: dict[str, bytes | None] = {}
         for path in blobs.rglob("*.*"):
             durable[str(path.relative_to(blobs))] = disk.after_a_power_cut(path)
-        result = await real_write(database, function)
+        result = await real_write(database, function, locks)
         if not function.__module__.startswith(BACKGROUND):
             disk.calls.append("commit")
         for digest, key in rows():
@@ -128,7 +126,7 @@ def _disk(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         assert disk.faults == []
         return result
 
-    monkeypatch.setattr(Database, "write", write)
+    monkeypatch.setattr(kind, "write", write)
     yield disk
     assert disk.faults == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import sqlite3
 import threading
 import time
 from contextlib import closing
@@ -17,6 +16,7 @@ import pytest
 from tests import make
 from tests.crash.state import is_clean
 from tests.crash.wire import wire
+from tests.databases import place_of, rows
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 
 IMAGES = 3
@@ -28,8 +28,7 @@ class Api:
 
     def __init__(self, server: Server) -> None:
         self._port = server.port
-        with closing(sqlite3.connect(server.data / "naru.db")) as connection:
-            (self._appkey,) = connection.execute("SELECT appkey FROM projects WHERE is_default").fetchone()
+        ((self._appkey,),) = rows(place_of(server.data), "SELECT appkey FROM projects WHERE is_default")
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
         headers = {"X-TC-AUTHENTICATION-ID": ACCESS_KEY, "X-TC-AUTHENTICATION-SECRET": SECRET_KEY} | {

@@ -18,10 +18,13 @@ from alembic.script import ScriptDirectory
 from naru.app import build_core
 from naru.core.errors import NaruError
 from naru.db import migrate
-from naru.db.engine import sqlite_engine
 from naru.db.migrate import HEAD, DatabaseTooNew, current_revision, upgrade
 from naru.db.schema import metadata
+from naru.db.sqlite import sqlite_engine
 from tests.conftest import settings_for
+from tests.databases import sqlite_only
+
+pytestmark = sqlite_only("see test_postgres_migrations.py")
 
 SCRIPTS = Path(migrate.__file__).parent / "migrations"
 

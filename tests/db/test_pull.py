@@ -8,13 +8,15 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from naru.core.errors import Unavailable
 from naru.db import pull
-from naru.db.pull import PullQueries
+from naru.db.place import open_pull
 from tests import make
 from tests.conftest import Naru
+from tests.databases import place_of, sqlite_only
 
 #: Every statement of the module: its constants that select.
 STATEMENTS = {
@@ -46,21 +48,24 @@ def test_the_statements_were_found() -> None:
     assert EXCEPTIONS.keys() <= STATEMENTS.keys()
 
 
+@sqlite_only("its plans are tested in test_postgres_plans.py")
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - EXCEPTIONS.keys() - {"KEY"}))
 def test_it_looks_up_and_never_scans(database: sqlite3.Connection, name: str) -> None:
     steps = plan(database, STATEMENTS[name])
     assert steps
     for step in steps:
         # A list that is put together is read row by row; how its rows are found is a step of its own.
-        assert not re.match(r"SCAN (?!\(subquery)|.*AUTOMATIC|USE TEMP B-TREE", step), f"{name}: {step}"
+        assert not re.match(r"SCAN (?!found)|.*AUTOMATIC|USE TEMP B-TREE", step), f"{name}: {step}"
 
 
+@sqlite_only("its plans are tested in test_postgres_plans.py")
 def test_a_scan_would_be_seen(database: sqlite3.Connection) -> None:
     assert any(step.startswith("SCAN") for step in plan(database, "SELECT 1 FROM tags WHERE pushed_at = ?"))
 
 
 async def test_a_read_sees_what_was_committed_before(naru: Naru) -> None:
-    queries = PullQueries(naru.core.settings.database_file)
+    queries = open_pull(naru.core.settings.database)
+    await queries.start()
     try:
         for number in range(20):
             await make.image(naru.admin, "team/app", f"t{number}", layers=1)
@@ -69,23 +74,25 @@ async def test_a_read_sees_what_was_committed_before(naru: Naru) -> None:
             assert len(await queries.tags(registry.id, "app", "", 10)) == min(number + 1, 10)
             assert len(await queries.tags(registry.id, "app", "", 5000)) == number + 1  # the other connection
     finally:
-        queries.close()
+        await queries.aclose()
 
 
 async def test_a_database_without_its_tables_is_unavailable(tmp_path: Path) -> None:
-    queries = PullQueries(tmp_path / "empty.db")
+    queries = open_pull(place_of(tmp_path))
+    await queries.start()
     try:
-        with pytest.raises((Unavailable, sqlite3.OperationalError)):
+        with pytest.raises((Unavailable, sqlite3.OperationalError, asyncpg.UndefinedTableError)):
             await queries.ping()
     finally:
-        queries.close()
+        await queries.aclose()
 
 
 async def test_reads_cannot_write(naru: Naru) -> None:
-    queries = PullQueries(naru.core.settings.database_file)
+    queries = open_pull(naru.core.settings.database)
+    await queries.start()
     try:
-        for connection in (queries._connection, queries._lists):
-            with pytest.raises(sqlite3.OperationalError, match="readonly"):
-                connection.execute("DELETE FROM tags")
+        for limit in (1, 5000):
+            with pytest.raises((sqlite3.OperationalError, asyncpg.ReadOnlySQLTransactionError, Unavailable)):
+                await queries._many("DELETE FROM tags WHERE id = ?", (1,), limit)
     finally:
-        queries.close()
+        await queries.aclose()

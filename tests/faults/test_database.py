@@ -20,15 +20,18 @@ import pytest
 from sqlalchemy import Connection
 
 from naru.core.errors import NameUnknown, StorageFull, Unavailable
-from naru.db import engine
-from naru.db.engine import Database
+from naru.db import sqlite
+from naru.db.sqlite import SqliteDatabase
+from tests.databases import sqlite_only
 from tests.faults.full import fill, make_room, small_disk
+
+pytestmark = sqlite_only("one writer, its group commits and its file")
 
 Function = Callable[[Connection], Any]
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Database]:
+async def opened(folder: Path) -> AsyncIterator[SqliteDatabase]:
     """A database with ``parents(id)`` and ``rows(id, parent, data)``."""
     path = folder / "test.db"
     with closing(sqlite3.connect(path)) as connection:
@@ -36,7 +39,7 @@ async def opened(folder: Path) -> AsyncIterator[Database]:
         connection.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
         connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, parent REFERENCES parents(id), data BLOB)")
         connection.commit()
-    made = Database(path)
+    made = SqliteDatabase(path)
     await made.start()
     try:
         yield made
@@ -45,7 +48,7 @@ async def opened(folder: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     async with opened(tmp_path) as made:
         yield made
 
@@ -70,13 +73,13 @@ def count(tx: Connection) -> int:
     return int(tx.exec_driver_sql("SELECT count(*) FROM rows").scalar_one())
 
 
-def rows(database: Database) -> list[int]:
+def rows(database: SqliteDatabase) -> list[int]:
     """What another process sees."""
     with closing(sqlite3.connect(database.path)) as connection:
         return [row for (row,) in connection.execute("SELECT id FROM rows ORDER BY id")]
 
 
-async def together(database: Database, *functions: Function) -> list[Any]:
+async def together(database: SqliteDatabase, *functions: Function) -> list[Any]:
     """The results or errors of functions that are committed as one group: the writer is kept busy until all wait."""
     entered, release = threading.Event(), threading.Event()
 
@@ -94,13 +97,13 @@ async def together(database: Database, *functions: Function) -> list[Any]:
     return results
 
 
-async def test_a_function_that_fails_takes_back_its_own_changes_only(database: Database) -> None:
+async def test_a_function_that_fails_takes_back_its_own_changes_only(database: SqliteDatabase) -> None:
     boom = ValueError("mine")
     assert await together(database, add(1), add_and_raise(2, boom), add(3)) == [1, boom, 3]
     assert rows(database) == [1, 3]
 
 
-async def test_a_constraint_that_fails_is_told_to_its_writer_alone(database: Database) -> None:
+async def test_a_constraint_that_fails_is_told_to_its_writer_alone(database: SqliteDatabase) -> None:
     results = await together(database, add(1), add(1), add(2), add(3, parent=99), add(4))
     assert [results[0], results[2], results[4]] == [1, 2, 4]
     assert "UNIQUE" in str(results[1])
@@ -108,12 +111,12 @@ async def test_a_constraint_that_fails_is_told_to_its_writer_alone(database: Dat
     assert rows(database) == [1, 2, 4]
 
 
-async def test_a_function_sees_what_the_group_did_before_it(database: Database) -> None:
+async def test_a_function_sees_what_the_group_did_before_it(database: SqliteDatabase) -> None:
     results = await together(database, count, add(1), count, add_and_raise(2, ValueError()), count)
     assert [results[0], results[2], results[4]] == [0, 1, 1]
 
 
-async def test_nothing_is_answered_before_it_is_committed(database: Database) -> None:
+async def test_nothing_is_answered_before_it_is_committed(database: SqliteDatabase) -> None:
     """Whoever is told that a write is done finds it through any other connection."""
     for row in range(30):
         await database.write(add(row))
@@ -121,7 +124,7 @@ async def test_nothing_is_answered_before_it_is_committed(database: Database) ->
         assert await database.read(count) == row + 1
 
 
-async def test_a_commit_is_synchronous(database: Database) -> None:
+async def test_a_commit_is_synchronous(database: SqliteDatabase) -> None:
     """Reliability 2: with NORMAL a power cut would take back what was answered."""
 
     def settings(tx: Connection) -> tuple[Any, ...]:
@@ -131,7 +134,7 @@ async def test_a_commit_is_synchronous(database: Database) -> None:
     assert await database.write(settings) == (2, "wal", 1, 10_000)
 
 
-async def test_a_caller_that_is_cancelled_harms_nobody(database: Database) -> None:
+async def test_a_caller_that_is_cancelled_harms_nobody(database: SqliteDatabase) -> None:
     entered, release = threading.Event(), threading.Event()
 
     def slow(tx: Connection) -> None:
@@ -165,7 +168,7 @@ async def test_closing_finishes_what_was_handed_in_and_refuses_the_rest(tmp_path
         assert rows(database) == list(range(200))
 
 
-async def test_no_more_pages_is_told_as_no_room(database: Database) -> None:
+async def test_no_more_pages_is_told_as_no_room(database: SqliteDatabase) -> None:
     """``SQLITE_FULL`` in the middle of a function; SQLite then gives up the whole transaction."""
 
     def limit(tx: Connection) -> None:
@@ -217,8 +220,8 @@ sys.stdin.read()
 
 async def test_another_process_that_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who wait are told together, after one time-out and not one each; then the service goes on."""
-    patience = tuple("PRAGMA busy_timeout=500" if "busy_timeout" in one else one for one in engine.PRAGMAS)
-    monkeypatch.setattr(engine, "PRAGMAS", patience)
+    patience = tuple("PRAGMA busy_timeout=500" if "busy_timeout" in one else one for one in sqlite.PRAGMAS)
+    monkeypatch.setattr(sqlite, "PRAGMAS", patience)
     async with opened(tmp_path) as database:
         await database.write(add(1))
         with subprocess.Popen(
@@ -240,7 +243,7 @@ async def test_another_process_that_holds_the_lock(tmp_path: Path, monkeypatch: 
         assert rows(database) == [1, 50]
 
 
-async def test_the_log_of_writes_does_not_grow_for_ever(database: Database) -> None:
+async def test_the_log_of_writes_does_not_grow_for_ever(database: SqliteDatabase) -> None:
     """Attack 76: also beside readers that come and go, the WAL is checkpointed and used again."""
     log = database.path.with_name(database.path.name + "-wal")
     for row in range(300):
@@ -252,7 +255,7 @@ async def test_the_log_of_writes_does_not_grow_for_ever(database: Database) -> N
     assert total < 40 << 20
 
 
-async def test_hundreds_of_writers_at_once(database: Database) -> None:
+async def test_hundreds_of_writers_at_once(database: SqliteDatabase) -> None:
     """Attack 87: nobody waits for a lock in an order of their own, so nothing can deadlock; every answer is true."""
 
     async def one(row: int) -> int | None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,8 +21,7 @@ CONFIG = b"{}"
 
 
 def rows(naru: Naru, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(naru.core.database.path)) as connection:
-        return connection.execute(sql).fetchall()
+    return naru.rows(sql)
 
 
 async def is_sound(naru: Naru) -> None:

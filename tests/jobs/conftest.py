@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import pytest
 
 from naru.db.engine import Database, execute
+from naru.db.place import open_database
 from naru.jobs.handlers import Handlers
 from naru.jobs.schedule import Scheduler
 from naru.jobs.worker import Worker
-from tests.conftest import TestClock
+from tests.conftest import TestClock, copy_data, forget_data
+from tests.databases import place_of
 
 
 class Node:
@@ -51,13 +52,14 @@ def clock() -> TestClock:
 
 @pytest.fixture
 async def tables(made_data: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    shutil.copytree(made_data, tmp_path / "data")
-    database = Database(tmp_path / "data" / "naru.db")
+    copy_data(made_data, tmp_path / "data")
+    database = open_database(place_of(tmp_path / "data"))
     await database.start()
     try:
         yield database
     finally:
         await database.aclose()
+        forget_data(tmp_path / "data")
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from naru.clock import SystemClock
 from naru.core.jobs import Context
-from naru.db.engine import Database, execute
+from naru.db.engine import execute
+from naru.db.place import open_database
 from naru.jobs.handlers import Handlers
 from naru.jobs.worker import Worker
 from tests.jobs.work import Sturdy
@@ -21,8 +22,8 @@ async def effect(context: Context, job: Sturdy) -> None:
     await context.finish(lambda tx: execute(tx, "INSERT INTO effects VALUES (?)", (job.name,)))
 
 
-async def main(path: Path, lease_seconds: float) -> None:
-    database = Database(path)
+async def main(place: Path | str, lease_seconds: float) -> None:
+    database = open_database(place)
     await database.start()
     handlers = Handlers()
     handlers.add(Sturdy, effect)
@@ -34,4 +35,4 @@ async def main(path: Path, lease_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(main(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]), float(sys.argv[2])))

@@ -14,13 +14,14 @@ import pytest
 
 from naru.db import queue
 from naru.db.engine import Database, execute
+from tests.databases import place_of
 from tests.jobs.work import Sturdy
 
 ROOT = Path(__file__).parent.parent.parent
 LEASE_SECONDS = 1.0
 
 
-def start(path: Path) -> subprocess.Popen[bytes]:
+def start(path: Path | str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.jobs.process", str(path), str(LEASE_SECONDS)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
@@ -30,7 +31,7 @@ async def rows(tables: Database, sql: str) -> list[Any]:
     return await tables.read(lambda tx: execute(tx, sql).fetchall())
 
 
-async def kill_and_finish(tables: Database, tasks: int, kills: int) -> None:
+async def kill_and_finish(tables: Database, folder: Path, tasks: int, kills: int) -> None:
     def begin(tx: Any) -> None:
         execute(tx, "CREATE TABLE effects (name TEXT)")
         for number in range(tasks):
@@ -38,7 +39,8 @@ async def kill_and_finish(tables: Database, tasks: int, kills: int) -> None:
 
     await tables.write(begin)
     chance = random.Random(tasks)
-    workers = [start(tables.path) for _ in range(2)]
+    place = place_of(folder)
+    workers = [start(place) for _ in range(2)]
     try:
         for _ in range(kills):
             victim = chance.randrange(2)
@@ -49,7 +51,7 @@ async def kill_and_finish(tables: Database, tasks: int, kills: int) -> None:
             await asyncio.sleep(chance.random() * 0.1)
             workers[victim].kill()
             workers[victim].wait()
-            workers[victim] = start(tables.path)
+            workers[victim] = start(place)
         deadline = time.monotonic() + 30
         while await rows(tables, "SELECT 1 FROM tasks WHERE status <> 'Success' LIMIT 1"):
             assert time.monotonic() < deadline, await rows(tables, "SELECT status, count(*) FROM tasks GROUP BY status")
@@ -64,10 +66,10 @@ async def kill_and_finish(tables: Database, tasks: int, kills: int) -> None:
     assert again[0][0] >= 1, "nobody was killed in the middle of a task: the test showed nothing"
 
 
-async def test_killed_workers(tables: Database) -> None:
-    await kill_and_finish(tables, 120, 4)
+async def test_killed_workers(tables: Database, tmp_path: Path) -> None:
+    await kill_and_finish(tables, tmp_path / "data", 120, 4)
 
 
 @pytest.mark.soak
-async def test_killed_workers_for_long(tables: Database) -> None:
-    await kill_and_finish(tables, 1500, 50)
+async def test_killed_workers_for_long(tables: Database, tmp_path: Path) -> None:
+    await kill_and_finish(tables, tmp_path / "data", 1500, 50)

@@ -112,7 +112,7 @@ async def test_many_at_once_but_not_more(tables: Database, clock: TestClock) -> 
         nonlocal most
         now_running.append(job.name)
         most = max(most, len(now_running))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         now_running.remove(job.name)
 
     node.handlers.add(Work, handler)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +11,6 @@ import pytest
 from sqlalchemy import select
 
 from naru.core.errors import StorageFull
-from naru.db.engine import Database
 from naru.db.schema import artifacts, images, tags
 from naru.services import activity
 from naru.services.activity import Activity
@@ -113,8 +110,7 @@ async def test_counts_are_written_at_the_end(naru: Naru) -> None:
     for _ in range(7):
         await naru.admin.get("/v2/team/app/manifests/one")
     await naru.application.aclose()
-    with contextlib.closing(sqlite3.connect(naru.core.settings.database_file)) as connection:
-        assert connection.execute("SELECT pull_count FROM tags").fetchall() == [(7,)]
+    assert naru.rows("SELECT pull_count FROM tags") == [(7,)]
 
 
 @pytest.mark.parametrize("error", [StorageFull("no room"), RuntimeError("something else")])
@@ -125,16 +121,17 @@ async def test_a_database_that_refuses_loses_nothing(
     await activity_of(naru).flush()
     monkeypatch.setattr(activity, "FLUSH_SECONDS", 0.02)
     refusals = 0
-    write = Database.write
+    kind = type(naru.core.database)
+    write = kind.write
 
-    async def refusing(database: Database, function: Callable[[Any], Any]) -> Any:
+    async def refusing(database: Any, function: Callable[[Any], Any], locks: Any = None) -> Any:
         nonlocal refusals
         if function.__qualname__.startswith("Activity") and refusals < 2:
             refusals += 1
             raise error
-        return await write(database, function)
+        return await write(database, function, locks)
 
-    monkeypatch.setattr(Database, "write", refusing)
+    monkeypatch.setattr(kind, "write", refusing)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             await naru.admin.get("/v2/team/app/manifests/one")
@@ -190,14 +187,15 @@ async def test_reads_do_not_write(naru: Naru, monkeypatch: pytest.MonkeyPatch) -
     await make.image(naru.admin, "team/app", "one")
     await activity_of(naru).flush()
     writes = 0
-    write = Database.write
+    kind = type(naru.core.database)
+    write = kind.write
 
-    async def noted(database: Database, function: Callable[[Any], Any]) -> Any:
+    async def noted(database: Any, function: Callable[[Any], Any], locks: Any = None) -> Any:
         nonlocal writes
         writes += 1
-        return await write(database, function)
+        return await write(database, function, locks)
 
-    monkeypatch.setattr(Database, "write", noted)
+    monkeypatch.setattr(kind, "write", noted)
     for _ in range(300):
         await naru.admin.get("/v2/team/app/manifests/one")
     assert writes <= 2

@@ -7,8 +7,6 @@ collecting can be tried.
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,8 +21,7 @@ CONFIG = b'{"os": "linux"}'
 
 
 def count(naru: Naru, table: str) -> int:
-    with closing(sqlite3.connect(naru.core.database.path)) as connection:
-        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    return int(naru.rows(f"SELECT count(*) FROM {table}")[0][0])
 
 
 def files(naru: Naru) -> list[Path]:

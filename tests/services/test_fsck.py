@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,8 +22,7 @@ async def fsck(naru: Naru, *, repair: bool = False) -> list[Finding]:
 
 def damage(naru: Naru, statement: str, *values: object) -> None:
     """By a connection of its own, which does not enforce foreign keys: as a broken disk or an eager hand would."""
-    with closing(sqlite3.connect(naru.core.settings.database_file)) as connection, connection:
-        assert connection.execute(statement, values).rowcount
+    assert naru.rows(f"{statement} RETURNING 1", values)
 
 
 async def file_of(naru: Naru, digest: str) -> Path:

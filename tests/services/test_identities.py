@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from naru.core.permissions import Role
-from naru.db.pull import PullQueries
+from naru.db.place import open_pull
 from naru.services import identities, secrets
 from naru.services.activity import Activity
 from naru.services.sign_ins import SignIns
@@ -166,7 +166,8 @@ async def test_every_door_counts(naru: Naru) -> None:
 
 async def test_what_is_remembered_of_guesses_is_bounded(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identities, "REMEMBERED", 50)
-    pull = PullQueries(naru.core.settings.database_file)
+    pull = open_pull(naru.core.settings.database)
+    await pull.start()
     activity = Activity(database=naru.core.database, clock=naru.clock)
     sign_ins = SignIns(database=naru.core.database, clock=naru.clock)
     guard = identities.Identities(
@@ -179,7 +180,7 @@ async def test_what_is_remembered_of_guesses_is_bounded(naru: Naru, monkeypatch:
         assert len(guard._guesses._failures) <= 50
         assert all(len(key) <= 64 for key, _address in guard._guesses._failures)
     finally:
-        pull.close()
+        await pull.aclose()
 
 
 # What an answer and its time tell.

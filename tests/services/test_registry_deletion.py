@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -47,11 +45,10 @@ async def fsck(naru: Naru) -> list[Any]:
 
 async def left(naru: Naru) -> int:
     """Registries that are deleted and not taken apart, and hidden images."""
-    with closing(sqlite3.connect(naru.core.settings.database_file)) as db:
-        (found,) = db.execute(
-            "SELECT (SELECT count(*) FROM registries WHERE kind = 'deleted') + "
-            "(SELECT count(*) FROM images WHERE name LIKE '?%')"
-        ).fetchone()
+    ((found,),) = naru.rows(
+        "SELECT (SELECT count(*) FROM registries WHERE kind = 'deleted') + "
+        "(SELECT count(*) FROM images WHERE name LIKE '?%')"
+    )
     return int(found)
 
 

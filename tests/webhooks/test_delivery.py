@@ -8,15 +8,16 @@ import hashlib
 import hmac
 import json
 import logging
-import sqlite3
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from naru.core.permissions import Role
+from naru.db.sqlite import SqliteDatabase
 from tests import make
 from tests.api.client import api
 from tests.conftest import Naru
+from tests.databases import sqlite_only
 from tests.webhooks.receiver import OPEN, POLICIES, deliveries, hook, policy, raw, receiving, shown
 
 pytestmark = pytest.mark.options(**OPEN)
@@ -29,8 +30,7 @@ async def settle(naru: Naru) -> None:
 
 
 def outbox(naru: Naru) -> int:
-    with sqlite3.connect(naru.core.settings.database_file) as connection:
-        return int(connection.execute("SELECT count(*) FROM webhook_events").fetchone()[0])
+    return int(naru.rows("SELECT count(*) FROM webhook_events")[0][0])
 
 
 async def test_a_push_a_pull_and_a_deletion(naru: Naru) -> None:
@@ -89,10 +89,11 @@ async def test_only_what_somebody_wants_is_written(naru: Naru) -> None:
         assert outbox(naru) == 1
 
 
+@sqlite_only("statements are counted by a hook of SQLite's driver")
 async def test_what_webhooks_cost_a_push(naru: Naru) -> None:
     """One statement, however many there are: what each is sent is made later."""
     statements: list[str] = []
-    driver: Any = naru.core.database._connection.connection.driver_connection
+    driver: Any = cast(SqliteDatabase, naru.core.database)._connection.connection.driver_connection
 
     async def push(name: str) -> list[str]:
         driver.set_trace_callback(statements.append)
@@ -227,8 +228,7 @@ async def test_secrets_rest_encrypted_and_come_back_nowhere(naru: Naru, caplog: 
         detail = (await admin.call("GET", f"{POLICIES}/{number}/deliveries/{found[-1]['id']}"))["delivery"]
         assert detail["request"]["headers"]["Authorization"] == "*****"
         assert "*****" in detail["tries"][0]["response_headers"]
-        with sqlite3.connect(naru.core.settings.database_file) as connection:
-            everything += "\n".join(connection.iterdump())
+        everything += naru.dump()
         for hidden in ("my-very-secret-token", secret):
             assert hidden not in everything
 

@@ -6,15 +6,16 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from naru import __version__
-from naru.app.core import Core, build_core, database_at
+from naru.app.core import Core, build_core, database_at, pools
 from naru.core.errors import NaruError
 from naru.core.jobs import Collect
 from naru.core.ports import Clock
 from naru.core.trash import TrashRule
-from naru.db.pull import PullQueries
+from naru.db.place import open_pull
 from naru.jobs.handlers import Handlers
 from naru.jobs.schedule import Scheduler
 from naru.jobs.worker import Worker
@@ -69,7 +70,9 @@ class Application:
         self.core = core
         self.drain = Drain()
         self._telemetry: Telemetry | None = None
-        self._pull = PullQueries(settings.database_file)
+        #: Whether no other process works on this database: on a server there may be any number of nodes.
+        self.alone = isinstance(settings.database, Path)
+        self._pull = open_pull(settings.database, pools(settings))
         self._activity = Activity(database=database, clock=clock)
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
@@ -143,6 +146,7 @@ class Application:
             pacer=Pacer(lambda: (self.drain.active, self.drain.ended)),
             give_up_hours=settings.webhook_give_up_hours,
             history_days=settings.webhook_history_days,
+            alone=self.alone,
         )
         webhooks = Webhooks(
             database=database,
@@ -305,13 +309,15 @@ class Application:
 
     async def start(self) -> None:
         """Begin the background work. One server has a data folder: ``server.serve`` holds its lock."""
+        await self._pull.start()
         await self._access_log.start()
         await self._activity.start()
         await self.audit.start()
         await self.deliveries.start()
-        crashed = await self.core.accounts.mark_running(running=True)
+        # Files without a row may be another node's, which is about to write it: `fsck` finds those that a crash left.
+        crashed = await self.core.accounts.mark_running(running=True) if self.alone else None
         await self.core.collector.start(crashed_since=crashed)
-        await self.worker.start(alone=True)
+        await self.worker.start(alone=self.alone)
         await self.scheduler.start()
         await self.jobs.start()
 
@@ -326,10 +332,11 @@ class Application:
         await self.audit.aclose()
         await self._activity.aclose()
         await self._access_log.aclose()
-        with suppress(NaruError):  # a full disk: the next start looks for left-overs in vain
-            await self.core.accounts.mark_running(running=False)
+        if self.alone:
+            with suppress(NaruError):  # a full disk: the next start looks for left-overs in vain
+                await self.core.accounts.mark_running(running=False)
         await self.core.aclose()
-        self._pull.close()
+        await self._pull.aclose()
         if self._telemetry is not None:
             await self._telemetry.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from naru.clock import SystemClock
@@ -14,6 +15,7 @@ from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db.backup import restoring
 from naru.db.engine import Database
 from naru.db.migrate import upgrade
+from naru.db.place import Pools, open_database
 from naru.services.accounts import Accounts, Bootstrap, BootstrapResult, Keys, Limits, Members, Projects, Users
 from naru.services.collection import Collector
 from naru.services.fsck import Fsck
@@ -115,22 +117,33 @@ def database_at(settings: Settings, revision: str) -> Database:
 
     ``DatabaseTooNew`` when this version does not know the revision.
     """
-    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    upgrade(settings.database_file, to=revision)
-    return Database(settings.database_file)
+    make_folders(settings)
+    upgrade(settings.database, to=revision)
+    return open_database(settings.database, pools(settings))
+
+
+def make_folders(settings: Settings) -> None:
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if isinstance(settings.database, Path):
+        settings.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def pools(settings: Settings) -> Pools:
+    return Pools(settings.database_pool_size, settings.database_pool_pulls, settings.database_statement_seconds)
 
 
 def build_core(settings: Settings, clock: Clock | None = None) -> Core:
     """Open the store and the database, migrating it when it is older. Blocks; call it before serving.
 
-    Raises ``DatabaseTooNew``, ``OSError`` (folders that cannot be made).
+    Raises ``DatabaseTooNew``, ``DatabaseTooOld``, ``Unavailable``, ``OSError`` (folders that cannot be made).
     """
     clock = clock or SystemClock()
-    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if upgrade(settings.database_file):
+    make_folders(settings)
+    place = settings.database
+    if upgrade(place):
         log.info("the database was brought to the schema of this version")
     area, blobs = build_storage(settings, clock)
-    database = Database(settings.database_file)
+    database = open_database(place, pools(settings))
     verifier = Verifier()
     push_limits = PushLimits(images=settings.limit_images, artifacts=settings.limit_artifacts, tags=settings.limit_tags)
     trash = Trash(database=database, clock=clock, limits=push_limits)

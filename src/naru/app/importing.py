@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from naru import __version__
-from naru.app.core import Core
+from naru.app.core import Core, pools
 from naru.core.errors import BadRequest
 from naru.core.importing import Wanted
 from naru.core.outgoing import Network, OutboundError, Target, target
 from naru.core.trash import TrashRule
-from naru.db.pull import PullQueries
+from naru.db.place import open_pull
 from naru.remotes.oci import Remote
 from naru.remotes.outbound import Outbound
 from naru.services.activity import Activity
@@ -57,7 +57,8 @@ async def importer(
         networks=(*settings.outbound_networks, *await _addresses(where)),
         agent=f"naru/{__version__}",
     )
-    pull = PullQueries(settings.database_file)
+    pull = open_pull(settings.database, pools(settings))
+    await pull.start()
     grace = settings.collection_grace_seconds
     try:
         yield Importer(
@@ -89,7 +90,7 @@ async def importer(
         )
     finally:
         await outbound.aclose()
-        pull.close()
+        await pull.aclose()
 
 
 async def _addresses(where: Target) -> tuple[Network, ...]:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -42,9 +43,10 @@ def run(work: Callable[[Core], Awaitable[T]], *, makes: bool = False) -> T:
     Exit status 1 and a sentence for what is refused or fails, 2 for settings and arguments that are wrong.
     """
     settings = read_settings()
-    if not makes and not settings.database_file.exists():  # a folder that was misspelt stays as it is: not there
+    place = settings.database
+    if not makes and isinstance(place, Path) and not place.exists():  # a folder that was misspelt: it is not made
         raise click.ClickException(
-            f"there is no installation in {settings.database_file.parent}: name its folder with --data or NARU_DATA, "
+            f"there is no installation in {place.parent}: name its folder with --data or NARU_DATA, "
             "or start the server once, which makes one"
         )
 

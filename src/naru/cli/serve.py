@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -52,13 +53,14 @@ def worker(context: click.Context, /, **flags: Any) -> None:
     """Run background jobs, without serving, until SIGTERM or Ctrl-C.
 
     `serve` runs them by itself. With SQLite one process does everything, so that this is refused while a server runs
-    on the same data folder.
+    on the same data folder; with PostgreSQL any number of workers run beside the servers.
     """
     context.find_root().obj.update(flags)
     settings = _checked_settings()
     if not settings.job_workers:
         raise click.ClickException("NARU_JOB_WORKERS is 0, so that no job would run: give --jobs")
-    if not settings.database_file.exists():
+    place = settings.database
+    if isinstance(place, Path) and not place.exists():
         raise click.ClickException("there is no database yet: start the server once, it makes the first accounts")
     logs.configure(settings)
     import uvloop  # noqa: PLC0415
@@ -90,7 +92,8 @@ def _bootstrap_names(settings: Settings) -> Iterator[Finding]:
             registry_name(name)
     except NaruError as error:
         yield Finding("error", "bootstrap_registries", error.message)
-    if settings.bootstrap_user and not settings.database_file.exists():  # who is there already stays
+    place = settings.database
+    if settings.bootstrap_user and not (isinstance(place, Path) and place.exists()):  # who is there already stays
         try:
             user_name(settings.bootstrap_user)
         except NaruError as error:

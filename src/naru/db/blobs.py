@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.db import usage
 from naru.db.engine import execute, execute_many
@@ -37,6 +36,8 @@ ADD_REFERENCE = """
     INSERT INTO artifact_blobs (image_id, blob_id, artifact_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 """
 REFERENCES = "SELECT image_id, blob_id FROM artifact_blobs WHERE artifact_id = ?"
+REVIEW_BLOB = "INSERT INTO blob_reviews (blob_id) VALUES (?) ON CONFLICT DO NOTHING"
+DOOM = "INSERT INTO doomed_files (storage_key, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 ADD_UPLOAD = """
     INSERT INTO uploads (id, registry_id, image_name, user_id, algorithm, created_at, updated_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -117,7 +118,7 @@ def renew_link(tx: Connection, image_id: int, blob_id: int, keep_until: int) -> 
 def unlink(tx: Connection, image_id: int, blob_id: int) -> None:
     """The image holds the blob no more; the collector looks at the blob next."""
     tx.execute(delete(blob_links).where(blob_links.c.image_id == image_id, blob_links.c.blob_id == blob_id))
-    tx.execute(upsert(blob_reviews).values(blob_id=blob_id).on_conflict_do_nothing())
+    execute(tx, REVIEW_BLOB, (blob_id,))
 
 
 def review_links_of(tx: Connection, artifact_id: int, due_at: int) -> None:
@@ -138,7 +139,7 @@ def mark_damaged(tx: Connection, blob_id: int) -> None:
 
 def doom_file(tx: Connection, storage_key: str, now: int) -> None:
     """Remember to remove a file that no row names any more."""
-    tx.execute(upsert(doomed_files).values(storage_key=storage_key, created_at=now).on_conflict_do_nothing())
+    execute(tx, DOOM, (storage_key, now))
 
 
 # Uploads.
@@ -189,10 +190,7 @@ def collect(tx: Connection, now: int, limit: int) -> Collected:
         candidates.update(reviews)
     dropped = tx.execute(_drop_unlinked, {"ids": sorted(candidates)}).all() if candidates else []
     if dropped:
-        tx.execute(
-            upsert(doomed_files).on_conflict_do_nothing(),
-            [{"storage_key": key, "created_at": now} for key, _size in dropped],
-        )
+        execute_many(tx, DOOM, [(key, now) for key, _size in dropped])
     return Collected(
         reviewed=len(due) + len(reviews),
         links=links,
@@ -272,7 +270,7 @@ class Reclaimable:
 def reclaimable(tx: Connection, now: int, uploads_before: int) -> Reclaimable:
     """What nothing uses and whose time has come; uploads that nobody has touched since ``uploads_before``."""
     blobs_found, size = execute(tx, _RECLAIMABLE, (now, RECLAIMABLE_LIMIT, now)).fetchone()
-    asked = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE updated_at < ? LIMIT ?)"
+    asked = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE updated_at < ? LIMIT ?) AS old"
     expired = execute(tx, asked, (uploads_before, RECLAIMABLE_LIMIT)).fetchone()[0]
     exact = blobs_found < RECLAIMABLE_LIMIT and expired < RECLAIMABLE_LIMIT
     return Reclaimable(int(blobs_found), int(size), int(expired), exact)

@@ -1,29 +1,23 @@
-"""The embedded database: SQLite in WAL mode, one writer thread with group commit, readers beside it.
+"""The database as everything else sees it, whichever it is: ``db.sqlite`` or ``db.postgres``.
 
 Query functions are plain functions that take a transaction (an SQLAlchemy ``Connection``) and return frozen values.
-``write`` and ``read`` run them off the event loop, so that a transaction can never span a stream or the network. On
-SQLite all writes pass one thread: those that wait while a commit is being made durable share the next one.
+``write`` and ``read`` run them off the event loop, so that a transaction can never span a stream or the network.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-import queue
+import re
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, RootTransaction, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
-
-from naru.core.errors import NameUnknown, StorageFull, Unavailable
+from sqlalchemy import Connection, CursorResult
 
 log = logging.getLogger(__name__)
 
@@ -32,60 +26,128 @@ T = TypeVar("T")
 #: Set in ``tx.info`` by ``db.queue`` when there is work for a worker: it hears of it after the commit.
 DEFERRED = "naru.deferred"
 
-#: A group commit takes in what waits, up to this many transactions or this many seconds of work.
-GROUP_LIMIT = 128
-GROUP_SECONDS = 0.02
 
-PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",  # a commit that was answered survives a power cut
-    "PRAGMA busy_timeout=10000",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-16384",
-    "PRAGMA mmap_size=268435456",
-    "PRAGMA journal_size_limit=67108864",
-    "PRAGMA temp_store=MEMORY",
-)
+class Database(ABC):
+    """``await database.write(lambda tx: ...)``: the function runs in a transaction that is durable when this returns.
+
+    Guarantee: all of a function's changes or none; what it raises comes back to its caller and rolls back only its own
+    changes. Failure: ``StorageFull``, ``Unavailable``. A function must not block on anything but the database, and may
+    be run again from its beginning, after nothing of it was kept: it changes nothing but the database.
+    """
+
+    def __init__(self) -> None:
+        #: Called in the event loop after a commit that deferred a job.
+        self.on_deferred: Callable[[], None] | None = None
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Be ready to work; call once, in the event loop that will use the database."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Finish what was handed in, then close every connection."""
+
+    @abstractmethod
+    async def write(self, function: Callable[[Connection], T], locks: Collection[str] | None = None) -> T:
+        """Run the function in a transaction, as if no other one ran at the same time.
+
+        ``locks`` None: none does run at the same time, on any node; right for everything, and the default. Where there
+        are many, the caller names what the function looks at and changes (``["image:7/app"]``): functions that name
+        nothing in common run side by side. What such a function touches beside what it names must come out right by
+        single statements, unique indexes and foreign keys alone.
+        """
+
+    @abstractmethod
+    def write_soon(
+        self,
+        function: Callable[[Connection], object],
+        what: str,
+        then: Callable[[], object] | None = None,
+        locks: Collection[str] | None = None,
+    ) -> None:
+        """The same without waiting: before writes that are asked for later, not durable yet when this returns.
+
+        For what a crash may take back without harm. A failure is logged, with ``what`` it was. ``then`` is called at
+        the end, however it ended.
+        """
+
+    @abstractmethod
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run the function in a read transaction: it sees all that was committed before, and nothing that comes."""
 
 
-def sqlite_engine(path: Path, *, pool_size: int = 4) -> Engine:
-    """An engine on the file; every connection has our settings, and a transaction starts as the statement that we
-    say."""
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=4,
-        connect_args={"check_same_thread": False, "timeout": 10.0},
-    )
+class Rows(Protocol):
+    """What ``execute`` returns. ``rowcount``: rows that a change was made to."""
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in PRAGMAS:
-            connection.execute(pragma)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        how = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-        connection.exec_driver_sql(how)
-
-    return engine
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
-def execute(tx: Connection, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+def execute(tx: Connection, sql: str, parameters: Sequence[object] = ()) -> Rows:
     """Run a statement of the push path straight on the driver, inside ``tx``: a tenth of what the toolkit costs.
 
-    Statements use ``?`` and nothing that SQLite and PostgreSQL do not share.
+    Statements use ``?`` and what SQLite and PostgreSQL share, see ``numbered``.
     """
-    driver: sqlite3.Connection = tx.connection.driver_connection  # type: ignore[assignment]
-    return driver.execute(sql, parameters)
+    driver = tx.connection.driver_connection
+    if type(driver) is sqlite3.Connection:
+        return driver.execute(sql, parameters)
+    cursor: Any = tx.connection.cursor()
+    cursor.execute(numbered(sql), parameters)
+    return cursor  # type: ignore[no-any-return]
 
 
 def execute_many(tx: Connection, sql: str, rows: Iterable[Sequence[object]]) -> None:
     """The same statement for each of ``rows``."""
-    driver: sqlite3.Connection = tx.connection.driver_connection  # type: ignore[assignment]
-    driver.executemany(sql, rows)
+    driver = tx.connection.driver_connection
+    if type(driver) is sqlite3.Connection:
+        driver.executemany(sql, rows)
+        return
+    every = list(rows)
+    if every:
+        tx.connection.cursor().executemany(numbered(sql), every)
+
+
+#: How SQLite and PostgreSQL call the same thing.
+_NAMES = (("x''", "''::bytea"), ("group_concat(", "string_agg("), (" AS BLOB)", " AS bytea)"))
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\?")
+
+
+@lru_cache(maxsize=4096)
+def numbered(sql: str) -> str:
+    """The statement as PostgreSQL takes it: ``$1`` for the first ``?``, and the names of what it calls otherwise."""
+    count = 0
+
+    def place(found: re.Match[str]) -> str:
+        nonlocal count
+        if found[0] != "?":
+            return found[0]
+        count += 1
+        return f"${count}"
+
+    for own, other in _NAMES:
+        sql = sql.replace(own, other)
+    return _TOKEN.sub(place, sql)
+
+
+def is_postgres(tx: Connection) -> bool:
+    return tx.dialect.name == "postgresql"
+
+
+def lock(tx: Connection, name: str) -> None:
+    """From here to the end of the transaction, keep others out that name the same; those before have committed.
+
+    For what a function that was given ``locks`` finds out on its way. Take locks in one order everywhere.
+    """
+    if is_postgres(tx):
+        execute(tx, "SELECT pg_advisory_xact_lock(?)", (lock_key(name),)).fetchone()
+
+
+def lock_key(name: str) -> int:
+    """The number by which PostgreSQL knows the lock, the same on every node: 64 bits with a sign."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 @contextmanager
@@ -110,219 +172,8 @@ def inserted_id(result: CursorResult[Any]) -> int:
     return int(key[0])
 
 
-def translate(error: BaseException) -> BaseException:
-    """Turn what the driver says about a full disk or an unreachable database into our errors; else the error itself."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, sqlite3.Error):
-        return error
-    name = getattr(cause, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_FULL"):
-        return StorageFull(
-            "the database has no room left on its disk; nothing was changed, try again when there is room"
-        )
-    if name.startswith(("SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
-        return Unavailable(
-            "the database cannot be written at the moment; nothing was changed, try again", headers={"Retry-After": "5"}
-        )
-    if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return NameUnknown("the registry or user that this request builds on was deleted at the same moment")
-    return error
-
-
-class _Write:
-    """One function on its way through the writer thread."""
-
-    __slots__ = ("error", "function", "future", "result")
-
-    def __init__(self, function: Callable[[Connection], Any], future: asyncio.Future[Any]) -> None:
-        self.function = function
-        self.future = future
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def resolve(self) -> None:
-        if self.future.done():  # the caller was cancelled; the commit stands
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
-
-class Database:
-    """``await database.write(lambda tx: ...)``: the function runs in a transaction that is durable when this returns.
-
-    Guarantee: all of a function's changes or none; what it raises comes back to its caller and rolls back only its own
-    changes. Failure: ``StorageFull``, ``Unavailable``. A function must not block on anything but the database.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = sqlite_engine(path)
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="naru-read")
-        self._writer = threading.Thread(target=self._write_loop, name="naru-write", daemon=True)
-        self._connection: Connection
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
-        #: Called in the event loop after a commit that deferred a job.
-        self.on_deferred: Callable[[], None] | None = None
-
-    async def start(self) -> None:
-        """Start the writer; call once, in the event loop that will use the database."""
-        try:
-            self._connection = self._engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        except DBAPIError as error:
-            raise translate(error) from error
-        self._loop = asyncio.get_running_loop()
-        self._writer.start()
-
-    async def aclose(self) -> None:
-        """Finish what was handed in, then close every connection."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._loop is not None:
-            self._queue.put(None)
-            await asyncio.to_thread(self._writer.join)
-        self._readers.shutdown()
-        self._engine.dispose()
-
-    async def write(self, function: Callable[[Connection], T]) -> T:
-        if self._closed or self._loop is None:
-            raise Unavailable("the server is stopping", headers={"Retry-After": "5"})
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Write(function, future))
-        return await future
-
-    def write_soon(
-        self, function: Callable[[Connection], object], what: str, then: Callable[[], object] | None = None
-    ) -> None:
-        """The same without waiting: in order with other writes, not durable yet when this returns.
-
-        For what a crash may take back without harm. A failure is logged, with ``what`` it was. ``then`` is called at
-        the end, however it ended.
-        """
-        if self._closed or self._loop is None:
-            raise Unavailable("the server is stopping", headers={"Retry-After": "5"})
-        future: asyncio.Future[object] = self._loop.create_future()
-
-        def done(_future: asyncio.Future[object]) -> None:
-            _log_failure(future, what)
-            if then is not None:
-                then()
-
-        future.add_done_callback(done)
-        self._queue.put(_Write(function, future))
-
-    async def read(self, function: Callable[[Connection], T]) -> T:
-        """Run the function in a read transaction of a reader thread; it sees everything that was committed before."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, function)
-
-    def _read(self, function: Callable[[Connection], T]) -> T:
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                return function(connection)
-        except DBAPIError as error:
-            raise translate(error) from error
-
-    # The writer thread.
-
-    def _write_loop(self) -> None:
-        with self._connection as connection:
-            while True:
-                first = self._queue.get()
-                if first is None:
-                    return
-                group, stop = self._write_group(connection, first)
-                loop = self._loop
-                if loop is not None and not loop.is_closed():
-                    loop.call_soon_threadsafe(_resolve_all, group)
-                    if connection.info.pop(DEFERRED, False) and self.on_deferred is not None:
-                        loop.call_soon_threadsafe(self.on_deferred)
-                if stop:
-                    return
-
-    def _write_group(self, connection: Connection, first: _Write) -> tuple[list[_Write], bool]:
-        """Run ``first`` and what queued up behind it in one transaction. Returns them resolved, and whether to stop."""
-        group: list[_Write] = []
-        stop = False
-        deadline = time.monotonic() + GROUP_SECONDS
-        item: _Write | None = first
-        try:
-            transaction = connection.begin()
-            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-            try:
-                while item is not None:
-                    group.append(item)
-                    _run_in_savepoint(connection, driver, item)
-                    if len(group) >= GROUP_LIMIT or time.monotonic() > deadline:
-                        break
-                    try:
-                        item = self._queue.get_nowait()
-                        stop = item is None
-                    except queue.Empty:
-                        break
-                transaction.commit()
-            except BaseException:
-                _give_up(connection, transaction)
-                raise
-        except BaseException as error:  # every waiting caller must hear of it: nothing of this group was kept
-            told = translate(error)
-            if not group:  # no transaction could be begun: those behind the first need not wait for that again
-                group, stop = self._waiting(first)
-            for write in group:
-                write.error = write.error or told
-        return group, stop
-
-    def _waiting(self, first: _Write) -> tuple[list[_Write], bool]:
-        """``first`` and everything that is in the queue now, and whether to stop after it."""
-        group = [first]
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return group, False
-            if item is None:
-                return group, True
-            group.append(item)
-
-
-def _give_up(connection: Connection, transaction: RootTransaction) -> None:
-    """Leave nothing of a transaction that failed, so that the next one can begin.
-
-    A COMMIT that fails leaves SQLite inside of the transaction while the toolkit counts it as ended.
-    """
-    transaction.rollback()
-    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-    try:
-        if driver.in_transaction:
-            driver.rollback()
-    except sqlite3.Error as error:
-        log.warning("the writer's connection is made anew: %s", error)
-        connection.invalidate()
-
-
-def _run_in_savepoint(connection: Connection, driver: sqlite3.Connection, item: _Write) -> None:
-    driver.execute("SAVEPOINT one")
-    try:
-        item.result = item.function(connection)
-        driver.execute("RELEASE one")
-    except BaseException as error:
-        item.error = translate(error)
-        if not driver.in_transaction:  # SQLite gave up the whole transaction (no room, I/O error)
-            raise
-        driver.execute("ROLLBACK TO one")
-        driver.execute("RELEASE one")
-
-
-def _log_failure(done: asyncio.Future[object], what: str) -> None:
+def log_failure(done: asyncio.Future[object], what: str) -> None:
+    """Say that a write which nobody waited for was not made."""
     error = None if done.cancelled() else done.exception()
     if error is not None:
         log.warning("%s could not be written: %s", what, error)
-
-
-def _resolve_all(group: list[_Write]) -> None:
-    for write in group:
-        write.resolve()

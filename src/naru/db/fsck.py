@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from naru.core.ports import StoredBlob
-from naru.db.engine import execute
+from naru.db.blobs import REVIEW_BLOB
+from naru.db.engine import execute, execute_many
 from naru.db.images import IS_LISTED
 from naru.db.schema import (
     artifact_blobs,
@@ -151,22 +151,6 @@ def references(tx: Connection, artifact_id: int) -> References | None:
         subject=found[0],
         manifest_size=found[1],
     )
-
-
-def file_problems(tx: Connection) -> list[str]:
-    """What SQLite itself finds: damaged pages, rows that name missing rows."""
-    found = [str(row[0]) for row in tx.execute(text("PRAGMA integrity_check(20)")) if row[0] != "ok"]
-    found += [f"table {row[0]}: row {row[1]} names a missing row of {row[2]}" for row in _foreign(tx)]
-    return found
-
-
-#: What uses a blob without its link has a finding of its own (``cut_links``); reviews of no link end by themselves.
-_TOLD_ELSEWHERE = {("artifact_blobs", "blob_links"), ("link_reviews", "blob_links"), ("tags", "artifacts")}
-
-
-def _foreign(tx: Connection) -> list[tuple[str, object, str]]:
-    found = [(row[0], row[1], row[2]) for row in tx.execute(text("PRAGMA foreign_key_check"))]
-    return [row for row in found if (row[0], row[2]) not in _TOLD_ELSEWHERE][:100]
 
 
 def cut_links(tx: Connection) -> list[tuple[int, int, str, str]]:
@@ -321,14 +305,12 @@ def set_lists(tx: Connection) -> None:
 
 
 def review_links(tx: Connection, links: list[tuple[int, int]], due_at: int) -> None:
-    rows = [{"image_id": image_id, "blob_id": blob_id, "due_at": due_at} for image_id, blob_id in links]
-    if rows:
-        tx.execute(upsert(link_reviews).on_conflict_do_nothing(), rows)
+    added = "INSERT INTO link_reviews (image_id, blob_id, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    execute_many(tx, added, [(image_id, blob_id, due_at) for image_id, blob_id in links])
 
 
 def review_blobs(tx: Connection, ids: list[int]) -> None:
-    if ids:
-        tx.execute(upsert(blob_reviews).on_conflict_do_nothing(), [{"blob_id": blob_id} for blob_id in ids])
+    execute_many(tx, REVIEW_BLOB, [(blob_id,) for blob_id in ids])
 
 
 def set_counts(tx: Connection, rows: list[tuple[int, str, int, int]]) -> None:

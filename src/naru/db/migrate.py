@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from naru.core.errors import NaruError
+from naru.db.place import Place
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: The newest revision; a test holds it equal to what Alembic finds. Known here so that a start without anything to
 #: migrate need not load Alembic.
@@ -32,45 +37,62 @@ def current_revision(path: Path) -> str | None:
     return str(row[0]) if row else None
 
 
-def upgrade(path: Path, to: str = HEAD) -> bool:
-    """Migrate the database to ``HEAD``, making it when it is missing. True when something was done.
+def upgrade(place: Place, to: str = HEAD) -> bool:
+    """Migrate the database to ``HEAD``; a SQLite file is made when it is missing. True when something was done. Blocks.
 
-    ``to`` an older revision: a database that is missing is made so; one that is there stays as it is.
+    ``to`` an older revision: a database that is missing or empty is made so; one that is there stays as it is.
 
     Raises ``DatabaseTooNew`` for a revision that this version does not know: downgrades are refused.
     """
-    found = current_revision(path)
+    if not isinstance(place, Path):
+        from naru.db.postgres_migrate import upgrade_postgres  # noqa: PLC0415
+
+        return upgrade_postgres(place, to)
+    found = current_revision(place)
     if found == to or (found is not None and to != HEAD):
         return False
-    from alembic import command  # noqa: PLC0415 - a start without migration does not pay for it
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    revision = to if found is None else found  # an empty name is one that nobody knows
-    if revision not in known:
-        raise DatabaseTooNew(
-            f"the database is at schema revision '{revision}', which this version of Naru does not know: it was "
-            "written by a newer version. Install that version again, or restore a backup made before the upgrade"
-        )
+    # An empty name is one that nobody knows. A start without migration does not pay for what follows.
+    config = known_config(to if found is None else found)
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
-    from naru.db.engine import sqlite_engine, translate  # noqa: PLC0415
+    from naru.db.errors import translate  # noqa: PLC0415
+    from naru.db.sqlite import sqlite_engine  # noqa: PLC0415
 
-    path.touch(mode=0o600)  # SQLite gives its other files the same mode; the folder may be open to others
-    engine = sqlite_engine(path)
+    place.touch(mode=0o600)  # SQLite gives its other files the same mode; the folder may be open to others
+    engine = sqlite_engine(place)
     try:
         # Tables are remade in some migrations; SQLite can switch foreign keys only outside a transaction.
         with engine.connect().execution_options(sqlite_begin="BEGIN IMMEDIATE") as connection:
             driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             driver.execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
-                config.attributes["connection"] = connection
-                command.upgrade(config, to)
+                run(config, connection, to)
     except DBAPIError as error:
         raise translate(error) from error
     finally:
         engine.dispose()
     return True
+
+
+def known_config(found: str) -> Any:
+    """Alembic's configuration. ``DatabaseTooNew`` when ``found`` is no revision that this version knows."""
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found not in known:
+        raise DatabaseTooNew(
+            f"the database is at schema revision '{found}', which this version of Naru does not know: it was "
+            "written by a newer version. Install that version again, or restore a backup made before the upgrade"
+        )
+    return config
+
+
+def run(config: Any, connection: Connection, revision: str) -> None:
+    """Migrate on the connection, inside of its transaction."""
+    from alembic import command  # noqa: PLC0415
+
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -1,23 +1,17 @@
 """The pull path's few statements, on the raw driver: each is one indexed query, answered in microseconds.
 
-On SQLite a point read is called straight in the event loop: a thread hop costs twenty times the read. Lists that may be
-long take a thread and a connection of their own. The methods are coroutines because PostgreSQL's driver will need it.
+See ``db.sqlite_pull`` and ``db.postgres_pull`` for how each database is asked, and ``db.engine.numbered`` for what the
+statements may hold.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from naru.core.errors import Unavailable
 from naru.core.permissions import ProjectFacts, RegistryFacts
-from naru.db.engine import translate
-
-#: Lists of at most this many rows are read in the event loop.
-INLINE_ROWS = 1000
 
 
 class FoundManifest(NamedTuple):
@@ -119,7 +113,8 @@ REGISTRIES = """
 """
 KEY = """
     SELECT k.id, u.id, u.name, k.access_key, k.secret_hash, k.enabled, u.enabled, k.expires_at, u.service_admin,
-        coalesce((SELECT group_concat(m.project_id || ':' || m.role) FROM memberships m WHERE m.user_id = u.id), '')
+        coalesce((SELECT group_concat(m.project_id || ':' || m.role, ',') FROM memberships m
+            WHERE m.user_id = u.id), '')
     FROM access_keys k JOIN users u ON u.id = k.user_id
 """
 KEY_BY_NAME = KEY + " WHERE k.access_key = ?"
@@ -133,7 +128,7 @@ DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
 TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"
 # All at once, as they stand in JSON: tags have no character that JSON escapes. The order is the inner one's, and bytes
 # are not decoded.
-TAG_LIST = f"""SELECT cast(group_concat(name, '","') AS BLOB), count(*) FROM ({TAGS})"""
+TAG_LIST = f"""SELECT cast(group_concat(name, '","') AS BLOB), count(*) FROM ({TAGS}) AS found"""
 IMAGES = """
     SELECT name FROM images WHERE registry_id = ? AND name > ? AND artifact_count > 0 ORDER BY name LIMIT ?
 """
@@ -147,70 +142,57 @@ REFERRERS_OF_TYPE = f"""
 """
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64, timeout=5.0)
-    for pragma in ("query_only=ON", "cache_size=-32768", "mmap_size=1073741824", "temp_store=MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-class PullQueries:
+class PullQueries(ABC):
     """Reads for ``/v2/``. Every method sees what was committed before it was called. ``Unavailable`` on a sick
     database."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = _connect(path)
-        self._lists = _connect(path)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="naru-list")
+    async def start(self) -> None:
+        """Call once, in the event loop that asks."""
+        return
 
-    def close(self) -> None:
-        self._thread.shutdown()
-        self._connection.close()
-        self._lists.close()
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close every connection."""
 
-    def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
-        try:
-            return self._connection.execute(sql, parameters).fetchone()
-        except sqlite3.Error as error:
-            raise translate(error) from error
+    @abstractmethod
+    async def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+        """The first row, or None."""
 
+    @abstractmethod
     async def _many(self, sql: str, parameters: tuple[Any, ...], limit: int) -> list[Any]:
-        try:
-            if limit <= INLINE_ROWS:
-                return self._connection.execute(sql, parameters).fetchall()
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: self._lists.execute(sql, parameters).fetchall()
-            )
-        except sqlite3.Error as error:
-            raise translate(error) from error
+        """All rows, of which there are about ``limit``."""
+
+    @abstractmethod
+    async def _long(self, sql: str, parameters: tuple[Any, ...], take: Callable[[Any], bool]) -> None:
+        """Hand rows to ``take`` until it says False or there are no more: each may be long, or hard to find."""
 
     async def ping(self) -> None:
         """Raise ``Unavailable`` when the database does not answer."""
-        if self._one("SELECT 1 FROM alembic_version", ()) is None:
+        if await self._one("SELECT 1 FROM alembic_version", ()) is None:
             raise Unavailable("the database has no schema")
 
     async def default_project(self) -> int:
         """Id of the project that answers on every host which no other project claims."""
-        row = self._one(DEFAULT_PROJECT, ())
+        row = await self._one(DEFAULT_PROJECT, ())
         if row is None:
             raise Unavailable("the database has no default project: start the server once to make it")
         return int(row[0])
 
     async def project_by_appkey(self, appkey: str) -> ProjectFacts | None:
-        row = self._one(PROJECT_BY_APPKEY, (appkey,))
+        row = await self._one(PROJECT_BY_APPKEY, (appkey,))
         return None if row is None else ProjectFacts(*row)
 
     async def project_by_host(self, label: str, region: str) -> int | None:
         """Id of the project with that host label in that region."""
-        row = self._one(PROJECT_BY_HOST, (label, region))
+        row = await self._one(PROJECT_BY_HOST, (label, region))
         return None if row is None else int(row[0])
 
     async def is_revoked(self, token_id: str) -> bool:
         """Whether the API token was taken back before its time."""
-        return self._one(REVOKED, (token_id,)) is not None
+        return await self._one(REVOKED, (token_id,)) is not None
 
     async def registry(self, project_id: int, name: str) -> RegistryFacts | None:
-        row = self._one(REGISTRY, (project_id, name))
+        row = await self._one(REGISTRY, (project_id, name))
         return None if row is None else _facts(row)
 
     async def registries(self, project_id: int) -> list[RegistryFacts]:
@@ -218,36 +200,36 @@ class PullQueries:
         return [_facts(row) for row in await self._many(REGISTRIES, (project_id,), 0)]
 
     async def key_by_name(self, access_key: str) -> FoundKey | None:
-        row = self._one(KEY_BY_NAME, (access_key,))
+        row = await self._one(KEY_BY_NAME, (access_key,))
         return None if row is None else FoundKey(*row)
 
     async def key_by_id(self, key_id: int) -> FoundKey | None:
-        row = self._one(KEY_BY_ID, (key_id,))
+        row = await self._one(KEY_BY_ID, (key_id,))
         return None if row is None else FoundKey(*row)
 
     async def manifest_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
-        row = self._one(MANIFEST_BY_TAG, (registry_id, image, tag))
+        row = await self._one(MANIFEST_BY_TAG, (registry_id, image, tag))
         return None if row is None else FoundManifest._make(row)
 
     async def manifest_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
-        row = self._one(MANIFEST_BY_DIGEST, (registry_id, image, digest))
+        row = await self._one(MANIFEST_BY_DIGEST, (registry_id, image, digest))
         return None if row is None else FoundManifest._make(row)
 
     async def head_by_tag(self, registry_id: int, image: str, tag: str) -> FoundManifest | None:
-        row = self._one(HEAD_BY_TAG, (registry_id, image, tag))
+        row = await self._one(HEAD_BY_TAG, (registry_id, image, tag))
         return None if row is None else FoundManifest._make(row)
 
     async def head_by_digest(self, registry_id: int, image: str, digest: str) -> FoundManifest | None:
-        row = self._one(HEAD_BY_DIGEST, (registry_id, image, digest))
+        row = await self._one(HEAD_BY_DIGEST, (registry_id, image, digest))
         return None if row is None else FoundManifest._make(row)
 
     async def is_damaged(self, artifact_id: int) -> bool:
         """Whether the bytes of one of its blobs are known to be wrong or lost."""
-        return self._one(DAMAGED, (artifact_id,)) is not None
+        return await self._one(DAMAGED, (artifact_id,)) is not None
 
     async def blob(self, registry_id: int, image: str, digest: str) -> FoundBlob | None:
         """The blob if *this* image holds it; that others do is nobody's business here."""
-        row = self._one(BLOB, (registry_id, image, digest))
+        row = await self._one(BLOB, (registry_id, image, digest))
         return None if row is None else FoundBlob(*row)
 
     async def blob_holders(self, digest: str, project_id: int) -> list[tuple[str, str]]:
@@ -257,11 +239,11 @@ class PullQueries:
 
     async def stored_blob(self, digest: str) -> tuple[int, int, str, bool] | None:
         """(id, size, storage key, damaged) of the blob wherever it is linked. Tell no client what this says."""
-        row: tuple[int, int, str, bool] | None = self._one(STORED_BLOB, (digest,))
+        row: tuple[int, int, str, bool] | None = await self._one(STORED_BLOB, (digest,))
         return row
 
     async def upload(self, upload_id: str) -> FoundUpload | None:
-        row = self._one(UPLOAD, (upload_id,))
+        row = await self._one(UPLOAD, (upload_id,))
         return None if row is None else FoundUpload(*row)
 
     async def uploads_of(self, user_id: int, limit: int) -> list[str]:
@@ -299,21 +281,18 @@ class PullQueries:
         wanted = () if artifact_type is None else (artifact_type,)
         parameters = (registry_id, image, subject, *wanted, after, limit)
 
-        def read() -> list[Referrer]:
-            found: list[Referrer] = []
-            size = 0
-            for row in self._lists.execute(sql, parameters):
-                found.append(Referrer(*row))
-                if size > enough_bytes:
-                    break
-                size += len(found[-1].annotations or "")
-            return found
+        found: list[Referrer] = []
+        size = 0
 
-        # Always in the thread: a filter may pass over many artifacts before it finds one.
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, read)
-        except sqlite3.Error as error:
-            raise translate(error) from error
+        def take(row: Any) -> bool:
+            nonlocal size
+            found.append(Referrer(*row))
+            enough = size > enough_bytes
+            size += len(found[-1].annotations or "")
+            return not enough
+
+        await self._long(sql, parameters, take)
+        return found
 
 
 def _facts(row: tuple[Any, ...]) -> RegistryFacts:

@@ -120,7 +120,7 @@ def list_registries(
     column = SORTS[sort]
     asked = _all(project_id).order_by(column.desc() if descending else column.asc(), registries.c.id)
     if keyword:
-        asked = asked.where(registries.c.name.contains(keyword, autoescape=True))
+        asked = asked.where(registries.c.name.icontains(keyword, autoescape=True))
     return [_registry(row) for row in tx.execute(asked.offset(offset).limit(limit))]
 
 
@@ -128,7 +128,7 @@ def count_registries(tx: Connection, project_id: int, keyword: str | None = None
     mine = (registries.c.project_id == project_id, registries.c.kind != DELETED)
     asked = select(func.count()).select_from(registries).where(*mine)
     if keyword:
-        asked = asked.where(registries.c.name.contains(keyword, autoescape=True))
+        asked = asked.where(registries.c.name.icontains(keyword, autoescape=True))
     return int(tx.execute(asked).scalar_one())
 
 

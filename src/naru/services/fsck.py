@@ -16,6 +16,7 @@ from naru.db import fsck as rows
 from naru.db.blobs import mark_damaged
 from naru.db.engine import Database
 from naru.db.fsck import ArtifactRow, BlobRow, References
+from naru.db.fsck_keys import file_problems
 from naru.db.trash import fsck as trash_rows
 
 #: A file without a row may belong to a push under way; one that is older does not.
@@ -48,7 +49,7 @@ class Fsck:
     async def run(self, *, hash_bytes: bool, repair: bool, progress: Progress) -> list[Finding]:
         """All findings. Without ``hash_bytes`` the bytes of blobs are not read, only their sizes compared."""
         blob_count, artifact_count = await self._database.read(rows.count)
-        findings = [Finding("database", "file", problem) for problem in await self._database.read(rows.file_problems)]
+        findings = [Finding("database", "file", problem) for problem in await self._database.read(file_problems)]
         findings += await self._check_blobs(blob_count, progress, hash_bytes=hash_bytes, repair=repair)
         findings += await self._check_files(blob_count, progress, repair=repair)
         findings += await self._check_links(repair=repair)  # before the queues: a blob without its link is collected

@@ -6,7 +6,8 @@ them, ``check`` judges them against this machine, ``reference`` writes the page 
 """
 
 from naru.settings.check import check
-from naru.settings.options import Finding, Settings, SettingsError, is_secret, load, variables
+from naru.settings.loading import load
+from naru.settings.options import Finding, Settings, SettingsError, is_secret, variables
 from naru.settings.reference import reference
 from naru.settings.values import is_loopback, parse_address
 

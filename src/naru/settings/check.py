@@ -161,8 +161,8 @@ def _tls_files(settings: Settings) -> Iterator[Finding]:
 
 def _folders(settings: Settings) -> Iterator[Finding]:
     places = {"data": settings.data}
-    if settings.database_url is not None:
-        places["database_url"] = settings.database_file.parent
+    if settings.database_url is not None and isinstance(settings.database, Path):
+        places["database_url"] = settings.database.parent
     if settings.blob_store_url is not None and settings.blob_folder is not None:
         places["blob_store_url"] = settings.blob_folder
     for name, folder in places.items():
@@ -226,7 +226,7 @@ def _scale(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "error",
             "workers",
-            f"{settings.workers} processes cannot share SQLite, which has one writer; set it to 1",
+            "one process serves all listeners; set it to 1, and run more nodes on PostgreSQL for more cores",
         )
 
 

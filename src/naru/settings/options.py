@@ -1,8 +1,7 @@
-"""The frozen class of all options, and how it is read from flags, environment and file."""
+"""The frozen class of all options."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -72,7 +71,29 @@ class Settings(BaseSettings):
 
     data: Path = _option(_DATA, Path("data"), "Folder for everything that Naru keeps. Made at the first start.")
     database_url: Annotated[str, AfterValidator(values.database_url)] | None = _option(
-        _DATA, None, "Database. Unset: SQLite in `naru.db` of the data folder. Only `sqlite:///path` is available."
+        _DATA,
+        None,
+        "Database. Unset: SQLite in `naru.db` of the data folder. `sqlite:///path`, or `postgresql://user@host/name`: "
+        "a server of PostgreSQL 15 or newer, which any number of nodes can share.",
+        repr=False,  # it may hold a password
+    )
+    database_pool_size: int = _option(
+        _DATA,
+        10,
+        "Connections to PostgreSQL that this process opens at most for changes and for reads of the API and console.",
+        ge=2,
+        le=1000,
+    )
+    database_pool_pulls: int = _option(
+        _DATA, 10, "Connections to PostgreSQL that this process opens at most for pulls.", ge=1, le=1000
+    )
+    database_statement_seconds: int = _option(
+        _DATA,
+        30,
+        "A statement that takes PostgreSQL longer than so many seconds, its waiting for others included, is ended and "
+        "answered with 503.",
+        ge=1,
+        le=3600,
     )
     blob_store_url: Annotated[str, AfterValidator(values.blob_store_url)] | None = _option(
         _DATA,
@@ -315,11 +336,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_read_file())
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file."""
+    def database(self) -> Path | str:
+        """The SQLite file, or the URL of a PostgreSQL server."""
         if self.database_url is None:
             return self.data / "naru.db"
-        return Path(unquote(self.database_url.removeprefix("sqlite:///")))
+        if self.database_url.startswith("sqlite:"):
+            return Path(unquote(self.database_url.removeprefix("sqlite:///")))
+        return self.database_url
 
     @property
     def blob_folder(self) -> Path | None:
@@ -362,26 +385,6 @@ def _read_file() -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"the file {str(path)!r} is not valid TOML: {error}"
         raise SettingsError((Finding("error", CONFIG_VARIABLE, message),)) from None
-
-
-def load(**flags: Any) -> Settings:
-    """Read flags (None: not given), environment, file. ``SettingsError`` lists every fault with value, rule, cure."""
-    try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
-    except ValidationError as error:
-        raise SettingsError(tuple(_explain(dict(fault)) for fault in error.errors(include_url=False))) from None
-
-
-def _explain(fault: dict[str, Any]) -> Finding:
-    name = str(fault["loc"][0]) if fault["loc"] else ""
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "docs/reference/settings.md lists those that exist"
-        return Finding("error", name, f"there is no such setting; {hint}")
-    if fault["type"] != "value_error" and not is_secret(name):
-        message = f"{fault['input']!r}: {message}; {Settings.model_fields[name].description}"
-    return Finding("error", name, message)
 
 
 def is_secret(name: str) -> bool:

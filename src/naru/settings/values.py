@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -129,12 +129,29 @@ def region(text: str) -> str:
 
 def database_url(text: str) -> str:
     url = urlsplit(text)
-    if url.scheme.split("+")[0] in {"postgresql", "postgres"}:
-        raise ValueError("PostgreSQL is not yet available; use sqlite:///path/to/naru.db or leave it unset")
+    if url.scheme in {"postgresql", "postgres"}:
+        return _postgres_url(text, url)
     if url.scheme != "sqlite":
-        raise ValueError(f"the scheme {url.scheme!r} is not available; use sqlite:///path/to/naru.db or leave it unset")
+        raise ValueError(
+            f"the scheme {url.scheme!r} is not available; use postgresql://user@host/database or "
+            "sqlite:///path/to/naru.db, or leave it unset"
+        )
     if url.netloc or url.query or url.fragment or len(url.path) < 2 or ":memory:" in text:
         raise ValueError(f"{text!r}: write sqlite:/// and the path of a file, such as sqlite:////var/lib/naru/naru.db")
+    return text
+
+
+def _postgres_url(text: str, url: SplitResult) -> str:
+    """As libpq and asyncpg read it; the messages never repeat it, since it may hold a password."""
+    rule = "write postgresql://user:password@host:port/database, with ?sslmode=verify-full where a network is between"
+    if "#" in text:
+        raise ValueError(f"a '#' in the user or password is written %23; {rule}")
+    for address in url.netloc.rpartition("@")[2].split(","):  # hosts, each with its port; of IPv6 in brackets
+        port = address.rpartition("]")[2].partition(":")[2]
+        if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ValueError(f"the port is not a number from 0 to 65535; {rule}")
+    if len(url.path) < 2 or "/" in url.path[1:]:
+        raise ValueError(f"it names no database; {rule}")
     return text
 
 

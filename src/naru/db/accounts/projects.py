@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.core.permissions import ProjectFacts
-from naru.db.engine import inserted_id
+from naru.db.engine import execute, inserted_id
 from naru.db.schema import installation, memberships, projects, registries
 from naru.db.trash.registries import DELETED
 
@@ -26,6 +25,11 @@ LIMITS: dict[str, ColumnElement[object]] = {
     "artifacts": projects.c.limit_artifacts,
     "tags": projects.c.limit_tags,
 }
+
+
+SET_VALUE = """
+    INSERT INTO installation (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def _conditions(member: int | None, keyword: str | None) -> list[ColumnElement[b
     if member is not None:
         found.append(projects.c.id.in_(select(memberships.c.project_id).where(memberships.c.user_id == member)))
     if keyword:
-        found.append(projects.c.name.contains(keyword, autoescape=True))
+        found.append(projects.c.name.icontains(keyword, autoescape=True))
     return found
 
 
@@ -159,5 +163,4 @@ def installation_value(tx: Connection, name: str) -> str | None:
 
 
 def set_installation_value(tx: Connection, name: str, value: str) -> None:
-    statement = upsert(installation).values(name=name, value=value)
-    tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+    execute(tx, SET_VALUE, (name, value))

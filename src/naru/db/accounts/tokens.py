@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from naru.db.engine import execute
 from naru.db.schema import revoked_tokens
 
 
 def revoke_token(tx: Connection, token_id: str, expires_at: int) -> bool:
     """Note that the token is good no more; False when it was noted before."""
-    statement = upsert(revoked_tokens).values(token_id=token_id, expires_at=expires_at).on_conflict_do_nothing()
-    return bool(tx.execute(statement).rowcount)
+    added = "INSERT INTO revoked_tokens (token_id, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+    return bool(execute(tx, added, (token_id, expires_at)).rowcount)
 
 
 def prune_revoked(tx: Connection, now: int) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from naru.core.user_names import user_key
-from naru.db.engine import inserted_id
+from naru.db.engine import execute, inserted_id
 from naru.db.schema import access_keys, memberships, projects, users
 
 #: What lists may be sorted by.
@@ -72,14 +71,14 @@ def list_users(
     column = USER_SORTS[sort]
     asked = _all().order_by(column.desc() if descending else column.asc(), users.c.id)
     if keyword:
-        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
     return [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
 
 
 def count_users(tx: Connection, keyword: str | None = None) -> int:
     asked = select(func.count()).select_from(users)
     if keyword:
-        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
     return int(tx.execute(asked).scalar_one())
 
 
@@ -123,7 +122,8 @@ def remove_user(tx: Connection, user_id: int) -> None:
 
 
 def add_role(tx: Connection, project_id: int, user_id: int, role: str) -> None:
-    tx.execute(upsert(memberships).values(project_id=project_id, user_id=user_id, role=role).on_conflict_do_nothing())
+    added = "INSERT INTO memberships (project_id, user_id, role) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    execute(tx, added, (project_id, user_id, str(role)))
 
 
 def set_roles(tx: Connection, project_id: int, user_id: int, roles: Collection[str]) -> None:
@@ -166,7 +166,7 @@ def list_members(
     column = users.c.name
     asked = _all().where(users.c.id.in_(in_project)).order_by(column.desc() if descending else column.asc())
     if keyword:
-        asked = asked.where(column.contains(keyword, autoescape=True))
+        asked = asked.where(column.icontains(keyword, autoescape=True))
     found = [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
     roles: dict[int, list[str]] = {user.id: [] for user in found}
     asked_roles = select(memberships.c.user_id, memberships.c.role).where(
@@ -181,5 +181,5 @@ def count_members(tx: Connection, project_id: int, keyword: str | None) -> int:
     in_project = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
     asked = select(func.count()).select_from(users).where(users.c.id.in_(in_project))
     if keyword:
-        asked = asked.where(users.c.name.contains(keyword, autoescape=True))
+        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
     return int(tx.execute(asked).scalar_one())

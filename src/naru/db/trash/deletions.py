@@ -24,7 +24,7 @@ ADD = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 HELD = """
-    SELECT count(*), coalesce(sum(listed), 0),
+    SELECT count(*), coalesce(sum(CASE WHEN listed THEN 1 ELSE 0 END), 0),
         coalesce(sum((SELECT count(*) FROM tags t WHERE t.artifact_id = a.id)), 0)
     FROM artifacts a WHERE image_id = ?
 """

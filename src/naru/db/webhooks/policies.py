@@ -101,7 +101,7 @@ def page(tx: Connection, registry_id: int, keyword: str | None, offset: int, lim
     """Webhooks in the order in which they were made, and how many there are."""
     asked = select(webhooks).where(_hook.registry_id == registry_id)
     if keyword:
-        asked = asked.where(_hook.name.contains(keyword, autoescape=True))
+        asked = asked.where(_hook.name.icontains(keyword, autoescape=True))
     total = int(tx.execute(select(func.count()).select_from(asked.subquery())).scalar_one())
     rows = tx.execute(asked.order_by(_hook.id).offset(offset).limit(limit)).mappings().all()
     return _read(tx, rows), total  # type: ignore[arg-type]
