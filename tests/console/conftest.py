@@ -54,7 +54,12 @@ async def fill(server: Server) -> None:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with ``content.everything``, shared by all tests that look at pages. It has a user of each kind."""
-    registries = {"NARU_BOOTSTRAP_REGISTRIES": "team,web,ml,empty", "NARU_ACCESS_LOG": "off"}
+    registries = {
+        "NARU_BOOTSTRAP_REGISTRIES": "team,web,ml,empty",
+        "NARU_ACCESS_LOG": "off",
+        "NARU_OUTBOUND_NETWORKS": "127.0.0.0/8",  # receivers of webhooks are on this machine
+        "NARU_OUTBOUND_PORTS": "1-65535",
+    }
     with running(tmp_path_factory.mktemp("console") / "data", **registries) as server:
         with ThreadPoolExecutor(1) as elsewhere:  # the browser's driver has this thread's event loop
             elsewhere.submit(asyncio.run, fill(server)).result()

@@ -17,6 +17,8 @@ PROJECT_PAGES = (
     "/registries/web",
     "/registries/web/quota",
     "/registries/web/members",
+    "/registries/web/webhooks",
+    "/registries/web/new-webhook",
     "/registries/web/cleanup",
     "/registries/web/cleanup/runs",
     "/registries/web/cleanup/schedule",

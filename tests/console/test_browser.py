@@ -250,7 +250,17 @@ def test_no_page_is_wider_than_its_window(chromium: Any, shop: Server, size: tup
     with window(chromium, shop, "ko", size=size) as made:
         base = made.sign_in()
         artifacts = f"{base}/registries/web/images/shop/-/artifacts"
-        for path in ("", "/registries", "/registries/web", "/registries/web/images", "/members", "/audit", "/settings"):
+        policies = [f"/registries/web/{one}" for one in ("webhooks", "cleanup", "protection", "cleanup/runs")]
+        for path in (
+            *policies,
+            "",
+            "/registries",
+            "/registries/web",
+            "/registries/web/images",
+            "/members",
+            "/audit",
+            "/settings",
+        ):
             page = made.go(base + path)
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
         page = made.go(artifacts)

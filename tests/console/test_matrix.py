@@ -20,6 +20,7 @@ from tests.api.client import api
 from tests.chores import begin, learn, settle
 from tests.conftest import Naru
 from tests.console.visitor import PASSWORD, Visitor, administrator, appkey_of
+from tests.webhooks.receiver import OPEN
 
 VIEW, DELETE, CHANGE, PEOPLE = "view", "delete", "change", "people"
 MATRIX: dict[str, frozenset[str]] = {
@@ -136,7 +137,12 @@ async def policies(naru: Naru) -> dict[str, str]:
     await settle(naru)
     run = (await admin.call("GET", "/registries/team/retentions/executions"))["executions"][0]["id"]
     part = (await admin.call("GET", f"/registries/team/retentions/executions/{run}/tasks"))["tasks"][0]["id"]
-    return {"run": str(run), "part": str(part)}
+    hook = {"event_types": ["PUSH_ARTIFACT"], "targets": [{"type": "http", "address": "http://127.0.0.1:9/"}]}
+    await admin.call("POST", "/registries/team/webhook/policies", hook)
+    webhook = (await admin.call("GET", "/registries/team/webhook/policies"))["policies"][0]["id"]
+    sent = await admin.call("POST", f"/registries/team/webhook/policies/{webhook}/test")
+    delivery = sent["deliveries"][0]["id"]
+    return {"run": str(run), "part": str(part), "webhook": str(webhook), "delivery": str(delivery)}
 
 
 def target(route: Route, appkey: str, digest: str, made: dict[str, str]) -> str:
@@ -174,7 +180,7 @@ def class_of(status: int, location: str, text: str) -> str:
     return UNKNOWN if "no project with this appkey" in text else ALLOWED
 
 
-@pytest.mark.options(job_workers=0)
+@pytest.mark.options(job_workers=0, **OPEN)
 async def test_every_route_for_everybody(naru: Naru, capsys: pytest.CaptureFixture[str]) -> None:
     image = await make.image(naru.admin, "team/app", "1.0")
     appkey = await appkey_of(naru)
@@ -216,6 +222,7 @@ async def test_what_somebody_may_not_do_is_not_shown(naru: Naru) -> None:
         f"{base}/registries": "new-registry",
         f"{base}/registries/team": "/team/delete",
         f"{base}/registries/team/quota": "set-quota",
+        f"{base}/registries/team/webhooks": "new-webhook",
         f"{base}/registries/team/cleanup": "new-cleanup-policy",
         f"{base}/registries/team/protection": "new-protection-policy",
         f"{base}/registries/team/images": "Delete images",

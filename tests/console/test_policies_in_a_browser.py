@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -90,6 +92,65 @@ def test_cleanup_from_the_first_policy_to_its_verdicts(browser: Window) -> None:
     page.go_back()
     page.click("header.page >> text=Log")
     page.wait_for_selector("pre.code >> text=Digest | Tags")
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<b>thanks</b>")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The address of a receiver of webhooks."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+
+
+def test_a_webhook_from_its_addresses_to_a_delivery(browser: Window, receiver: str) -> None:
+    base = browser.sign_in()
+    page = browser.go(f"{base}/registries/team/webhooks")
+    page.click("#detail .blank .primary")
+    page.wait_for_selector("dialog[open]")
+    page.fill("dialog [name=name]", "deploy")
+    page.fill("dialog [name=address-0]", "ftp://nowhere")
+    page.press("dialog [name=address-0]", "Enter")  # the first button adds or removes nothing
+    page.wait_for_selector("dialog #e-address-0")
+    page.fill("dialog [name=address-0]", receiver)
+    page.click("dialog >> text=One more address")
+    page.fill("dialog [name=address-1]", "http://127.0.0.1:9/none")
+    page.click("dialog >> text=Remove this address >> nth=1")
+    page.wait_for_selector("dialog [name=address-1]", state="detached")
+    assert page.input_value("dialog [name=address-0]") == receiver
+    page.click("dialog .target summary")
+    assert not page.is_visible("dialog [name=secret-0]")
+    page.select_option("dialog [name=sign-0]", "new")
+    page.click("dialog footer .primary")
+    page.wait_for_selector("dialog .secret >> text=whsec_")
+    page.click("dialog >> text=Done")
+    page.wait_for_url("**/webhooks/*")
+    page.click("header.page >> text=Send a test")
+    page.wait_for_selector("dialog .tested >> text=Delivered")
+    assert "<b>thanks</b>" in page.inner_text("dialog pre")
+    page.click("dialog >> text=What was sent and what came back")
+    page.wait_for_url("**/deliveries/*")
+    assert "webhook-signature: *****" in page.inner_text("pre.code >> nth=0")
+    first = page.url
+    page.click("header.page >> text=Send again")
+    page.wait_for_function("first => location.href !== first", arg=first)
+    page.wait_for_selector("#delivery:not([data-poll]) h1 >> text=Delivered")  # it looked again by itself
+    page.click(".crumbs >> text=deploy")
+    page.wait_for_selector("#list tbody tr:nth-child(2)")
+    page.click("header.page >> text=Delete")
+    page.click("dialog footer .danger")
+    page.wait_for_selector("#detail >> text=There is no webhook yet")
 
 
 def test_a_page_that_asks_again_stays_when_the_server_does_not_answer(browser: Window) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +99,7 @@ class Webhooks:
         grant.require(Permission.MANAGE)
         events = Events.of(wanted.event_types)
         targets = [self._columns(number, one, None) for number, one in enumerate(_targets(wanted))]
-        name = None if wanted.name is None else _name(wanted.name)
+        name = None if wanted.name is None else check_name(wanted.name)
         now = self._clock.now()
 
         def add(tx: Any) -> int:
@@ -132,7 +134,7 @@ class Webhooks:
         off, every target begins anew. ``BadRequest``, ``Conflict``, ``NotFound``."""
         grant.require(Permission.MANAGE)
         events = Events.of(wanted.event_types)
-        name = None if wanted.name is None else _name(wanted.name)
+        name = None if wanted.name is None else check_name(wanted.name)
         now = self._clock.now()
 
         def apply(tx: Any) -> None:
@@ -175,6 +177,10 @@ class Webhooks:
             self._record(tx, grant, registry, Action.WEBHOOK_DELETE, webhook.name, {})
 
         await self._database.write(remove)
+
+    def check_address(self, url: str) -> None:
+        """``BadRequest`` for an address that may not be called."""
+        self._check(url)
 
     # Deliveries
 
@@ -299,8 +305,7 @@ class Webhooks:
             return _kept(before.auth_header if before else None, "auth_header")
         if not wanted:
             return None
-        if len(wanted) > MAX_AUTH_HEADER or any(not " " <= letter <= "~" for letter in wanted):
-            raise BadRequest(f"auth_header has up to {MAX_AUTH_HEADER} visible ASCII characters and spaces")
+        check_header(wanted)
         return self._vault.seal(wanted.strip(), AUTH_PURPOSE)
 
     def _sealed_secret(self, wanted: str | None, before: Target | None) -> str | None:
@@ -310,9 +315,7 @@ class Webhooks:
             return _kept(before.secret if before else None, "secret")
         if not wanted:
             return None
-        if not MIN_SECRET <= len(wanted) <= MAX_SECRET or not wanted.isprintable():
-            raise BadRequest(f"secret has {MIN_SECRET} to {MAX_SECRET} visible characters")
-        signing_key(wanted)
+        check_secret(wanted)
         return self._vault.seal(wanted, SECRET_PURPOSE)
 
     def _record(
@@ -326,6 +329,24 @@ class Webhooks:
     ) -> None:
         resource = f"{registry.name}/webhooks/{name}"
         audit.record(tx, registry.project_id, self._clock.now(), action, grant.actor, resource, detail)
+
+
+def check_header(text: str) -> None:
+    """``BadRequest`` for what is no value of an ``Authorization`` header."""
+    if len(text) > MAX_AUTH_HEADER or any(not " " <= letter <= "~" for letter in text):
+        raise BadRequest(f"auth_header has up to {MAX_AUTH_HEADER} visible ASCII characters and spaces")
+
+
+def check_secret(text: str) -> None:
+    """``BadRequest`` for what nothing can be signed with."""
+    if not MIN_SECRET <= len(text) <= MAX_SECRET or not text.isprintable():
+        raise BadRequest(f"secret has {MIN_SECRET} to {MAX_SECRET} visible characters")
+    signing_key(text)
+
+
+def new_secret() -> str:
+    """A signing secret in the form of Standard Webhooks: 256 random bits."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _kept(before: str | None, what: str) -> str:
@@ -348,7 +369,7 @@ def _targets(wanted: WantedWebhook) -> Sequence[WantedTarget]:
     return wanted.targets
 
 
-def _name(text: str) -> str:
+def check_name(text: str) -> str:
     if not text.strip() or len(text) > MAX_NAME or not text.isprintable():
         raise BadRequest(f"a webhook's name has 1 to {MAX_NAME} visible characters")
     return text.strip()

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from naru.core.webhooks import HIDDEN, Events, EventType, row_id
-from naru.services.webhooks import Delivery, Filter, TryRow
+from naru.core.webhooks import Events, EventType, row_id
+from naru.services.webhooks import Delivery, Filter, TryRow, event_id, sent_headers
 from naru.web.api.access import Manager, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import microseconds
@@ -111,7 +111,7 @@ def _fields(one: Delivery) -> dict[str, object]:
     return {
         "id": one.id,
         "delivery_id": row_id("delivery", one.id, one.created_at),
-        "event_id": row_id("event", one.event_id, one.event_at),
+        "event_id": event_id(one),
         "event_type": one.event_type.names()[0],
         "resource": one.image,
         "digest": one.digest,
@@ -131,23 +131,10 @@ def _fields(one: Delivery) -> dict[str, object]:
 
 
 def _detail(one: Delivery, tries: list[TryRow]) -> WebhookDeliveryDetail:
-    fields = _fields(one)
-    sent = {
-        "Content-Type": one.content_type,
-        "webhook-id": str(fields["event_id"]),
-        "X-Naru-Event": str(fields["event_type"]),
-        "X-Naru-Delivery": str(fields["delivery_id"]),
-    }
-    if one.tried_at is not None:
-        sent["webhook-timestamp"] = str(one.tried_at // 1_000_000)
-    if one.has_secret:
-        sent["webhook-signature"] = HIDDEN
-    if one.has_auth_header:
-        sent["Authorization"] = HIDDEN
     return WebhookDeliveryDetail.model_validate(
-        fields
+        _fields(one)
         | {
-            "request": WebhookRequest(headers=sent, body=one.body.decode("utf-8", "replace")),
+            "request": WebhookRequest(headers=sent_headers(one), body=one.body.decode("utf-8", "replace")),
             "tries": [
                 WebhookTry(
                     number=two.number,

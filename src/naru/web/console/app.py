@@ -36,6 +36,7 @@ from naru.web.console import (
     sign_in,
     trash,
     users,
+    webhooks,
 )
 from naru.web.console.assets import PREFIX, Assets
 from naru.web.console.routes import Route, Who
@@ -55,6 +56,7 @@ MODULES = (
     protection,
     cleanup,
     cleanup_runs,
+    webhooks,
     registries,
     jobs,
     trash,

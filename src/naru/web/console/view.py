@@ -30,6 +30,10 @@ THEMES = ("system", "light", "dark")
 MOST_UNDONE = 100
 
 
+#: What may be wrong with what somebody typed.
+TYPED_WRONG = (BadRequest, NameInvalid, TagInvalid, Conflict)
+
+
 def address(*parts: str, **query: object) -> str:
     """A path from its parts, each quoted, and a query; what is None or empty is left out."""
     path = "/" + "/".join(quote(part, safe="/:@+") for part in parts)
@@ -148,12 +152,13 @@ class View:
         return name in self.form
 
     @contextmanager
-    def typed_in(self, name: str) -> Iterator[None]:
-        """What is wrong inside with what was typed is told beside that field of the form."""
+    def typed_in(self, name: str, *kinds: type[NaruError]) -> Iterator[None]:
+        """What is wrong inside with what was typed is told beside that field of the form. ``kinds``: these alone."""
         try:
             yield
-        except (BadRequest, NameInvalid, TagInvalid, Conflict):
-            self.wrong = name
+        except NaruError as error:
+            if isinstance(error, kinds or TYPED_WRONG):
+                self.wrong = name
             raise
 
     @property
