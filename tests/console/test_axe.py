@@ -122,6 +122,45 @@ def of_a_dialog(made: Window, base: str, axe: str) -> list[str]:
     return found + faults(made, axe)
 
 
+def test_policies_have_no_serious_fault(chromium: Any, shop: Server, axe: str) -> None:
+    """Pages that are there after something was done: a run down to its verdicts, a webhook down to a delivery."""
+    with window(chromium, shop) as made:
+        base = made.sign_in()
+        page = made.go(f"{base}/registries/team/new-cleanup-policy")
+        page.click("main footer .primary")
+        page.wait_for_url("**/cleanup")
+        found = faults(made, axe)
+        page.click("#detail >> text=Test run")
+        page.wait_for_selector("#run:not([data-poll])")
+        found += look(made, axe)
+        page.click("#list a.select")
+        page.wait_for_url("**/images/*")
+        found += look(made, axe)
+        page = made.go(f"{base}/registries/empty/new-webhook")
+        page.fill("[name=address-0]", "http://127.0.0.1:9/")
+        page.click("main footer .primary")
+        page.wait_for_url("**/webhooks/*")
+        page.click("header.page >> text=Send a test")
+        page.wait_for_selector("dialog .tested")
+        found += faults(made, axe)
+        page.click("dialog footer .primary")
+        page.wait_for_selector("#list a.select")
+        found += look(made, axe)
+        page.click("#list a.select")
+        page.wait_for_url("**/deliveries/*")
+        assert found + look(made, axe) == []
+
+
+def look(made: Window, axe: str) -> list[str]:
+    """By axe, and whether a phone has to scroll sideways."""
+    found = faults(made, axe)
+    made.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    if not made.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
+        found.append(f"{made.path()} is wider than a phone")
+    made.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    return found
+
+
 def test_axe_complains_of_what_is_wrong(chromium: Any, shop: Server, axe: str) -> None:
     with window(chromium, shop) as made:
         made.go("/sign-in")
