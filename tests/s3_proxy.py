@@ -74,7 +74,7 @@ class Proxy:
         try:
             while head := await _head(reader):
                 await self._one(head, await _body(reader, head), writer)
-        except (OSError, asyncio.IncompleteReadError, _Close):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, _Close):
             pass
         finally:
             self.tasks.discard(task)

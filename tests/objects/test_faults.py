@@ -19,7 +19,7 @@ from tests.conftest import Naru, TestClock, settings_for
 from tests.contracts.test_storage import Recorder, body, key_of, new_id, whole
 from tests.objects.conftest import MIB, Node, node
 from tests.s3 import SECRET_KEY, S3Server
-from tests.s3_proxy import Do, Proxy
+from tests.s3_proxy import Asked, Do, Proxy
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -139,6 +139,33 @@ async def test_an_upload_that_failed_goes_on_where_the_store_has_it(url: str, pr
     assert not one.uploads.same(upload), "the hash saw bytes that were lost"
     await one.uploads.append(upload, 1000, body(*_pieces(data[1000:])), None)
     assert await whole(one.uploads.read(upload)) == data
+
+
+@pytest.mark.parametrize(("first", "stored"), [("lose", True), ("error", False)])
+async def test_when_the_last_step_seems_to_fail_the_store_is_asked(
+    url: str, proxy: Proxy, first: Do, stored: bool
+) -> None:
+    """Its effect may be there though its answer was lost, and no later try was answered."""
+    one, upload, data = node(url), new_id(), secrets.token_bytes(9 * MIB)
+    tries = 0
+
+    def rule(asked: Asked) -> Do:
+        nonlocal tries
+        if asked.kind != "CompleteMultipartUpload":
+            return "pass"
+        tries += 1
+        return first if tries == 1 else "error"
+
+    proxy.rule = rule
+    if stored:
+        assert await one.uploads.append(upload, 0, body(*_pieces(data)), Recorder()) == len(data)
+        assert one.uploads.same(upload)
+        assert await whole(one.blobs.read(await one.uploads.commit(upload, key_of(data)))) == data
+    else:
+        with pytest.raises(Unavailable):
+            await one.uploads.append(upload, 0, body(*_pieces(data)), Recorder())
+        proxy.heal()
+        assert await one.uploads.length(upload) is None
 
 
 async def test_an_endless_body_is_not_drained_into_a_store_that_is_away(url: str, proxy: Proxy) -> None:

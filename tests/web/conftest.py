@@ -18,12 +18,15 @@ _numbers = itertools.count(1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(made_data: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Naru]:
+async def shared(
+    made_data: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Naru]:
     """With registry ``team``. Tests that use it are marked ``asyncio(loop_scope="module")`` and take ``name``."""
     folder = tmp_path_factory.mktemp("shared")
     clock = TestClock()
     shutil.copytree(made_data, folder / "data")
-    application, _made = await build(settings_for(folder / "data"), clock)
+    store = request.getfixturevalue("s3").url() if request.config.getoption("--store") == "s3" else None
+    application, _made = await build(settings_for(folder / "data", blob_store_url=store), clock)
     try:
         yield Naru(application, clock)
     finally:

@@ -22,8 +22,8 @@ from naru.core.ports import StoredBlob
 
 log = logging.getLogger(__name__)
 
-_PIECE = 1 << 20  # bytes, the most that a reader gets at once
-_ENOUGH = 256 << 10  # bytes that are waited for before a reader gets them
+_PIECE = 256 << 10  # bytes, the most that a reader gets at once: hundreds of slow readers hold a few pieces each
+_ENOUGH = 128 << 10  # bytes that are waited for before a reader gets them
 _PAGE = 1000  # objects of one listing, the most that stores give
 _RESUMES = 3  # times that a download which broke off goes on without a byte in between
 _DELETED = 1000  # objects of one deletion
