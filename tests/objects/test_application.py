@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,10 +18,13 @@ from obstore.store import S3Store
 
 from naru.app import build
 from naru.settings.values import parse_object_store
+from naru.storage.object import address as addresses
 from naru.storage.object import layout
+from naru.storage.object.unfinished import Bucket, Unfinished
 from tests import make
 from tests.conftest import Naru, TestClock, settings_for
-from tests.s3 import BUCKET, S3Server
+from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
+from tests.s3_proxy import Proxy
 
 MIB = 1 << 20
 DAY = 86_400
@@ -280,3 +285,29 @@ async def test_each_listener_has_its_address(folder: Path, url: str) -> None:
 async def test_off_unless_asked_for(stored: Naru) -> None:
     digest = await make.blob(stored.admin, "team/app", b"layer")
     assert (await stored.admin.get(f"/v2/team/app/blobs/{digest}")).body == b"layer"
+
+
+async def test_parts_that_a_dead_process_left_are_aborted(
+    folder: Path, s3: S3Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by an abort that is lost, which is what a killed process leaves."""
+    monkeypatch.setattr(addresses, "_DATA_SECONDS", 1)
+    url = s3.url(endpoint=proxy.endpoint)
+    store = Unfinished(
+        Bucket(s3.endpoint, f"/{BUCKET}", "us-east-1", parse_object_store(url)[2] + "/"),
+        lambda: {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY},
+        lambda: datetime.now(UTC),
+    )
+    async with application(folder, url, TestClock()) as naru:
+        proxy.always("drop", "UploadPart", "AbortMultipartUpload")
+        location = (await naru.admin.post("/v2/team/app/blobs/uploads/")).headers["location"]
+        assert (await naru.admin.patch(location, bytes(9 * MIB))).status == 503
+        proxy.heal()
+        [left] = await asyncio.to_thread(lambda: list(store._list()))
+        assert left.key.startswith(parse_object_store(url)[2] + "/streams/")
+        naru.clock.time = left.begun
+        await naru.core.collector.sweep_old()
+        assert await asyncio.to_thread(lambda: list(store._list())) == [left], "it may be under way"
+        naru.clock.advance(2 * DAY + 1)
+        await naru.core.collector.sweep_old()
+        assert await asyncio.to_thread(lambda: list(store._list())) == []

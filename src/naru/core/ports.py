@@ -90,6 +90,11 @@ class UploadArea(Protocol):
         """
         ...
 
+    async def sweep(self, before: int) -> int:
+        """Remove what processes that died left where no other call sees it, begun before (microseconds since 1970
+        UTC); how many. None where nothing is left, or nothing can be done about it."""
+        ...
+
     def pending(self) -> AsyncIterator[StoredBlob]:
         """Every upload that has bytes, its id as ``key``: for the sweep of what was abandoned. Of a shared area none:
         uploads are found by their rows, and what has none by ``BlobStore.list``."""

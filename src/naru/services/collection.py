@@ -40,6 +40,8 @@ STEP = 200
 
 #: Objects without a row of a shared store are looked for once in so many seconds.
 SWEEP_SECONDS = 24 * 3600
+#: A request that has been writing one object for longer is dead.
+UNFINISHED_MICROSECONDS = 2 * 24 * 3600 * 1_000_000
 
 #: Files without a row that crashes may explain: each belongs to one request that was under way. More are not removed.
 MOST_ORPHANS = 500
@@ -200,9 +202,11 @@ class Collector:
     async def sweep_old(self) -> int:
         """Remove what has no row and is older than any request takes: of a store with several processes, what each of
         them left when it died. Reads the whole store's list."""
-        removed = await self.sweep_orphans(0, self._clock.now() - ORPHAN_MICROSECONDS)
-        if removed:
-            log.info("%d objects without a row were removed", removed)
+        now = self._clock.now()
+        aborted = await self._area.sweep(now - UNFINISHED_MICROSECONDS)
+        removed = await self.sweep_orphans(0, now - ORPHAN_MICROSECONDS)
+        if removed or aborted:
+            log.info("%d objects without a row, %d unfinished uploads to the store were removed", removed, aborted)
         return removed
 
     async def start(self, *, crashed_since: int | None = None) -> None:

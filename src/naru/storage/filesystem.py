@@ -178,6 +178,9 @@ class FilesystemUploads:
     async def discard(self, upload_id: str, keep: str | None = None) -> None:
         await self._threads.run(disk.remove, [self._layout.upload(upload_id)])
 
+    async def sweep(self, before: int) -> int:
+        return 0
+
     def pending(self) -> AsyncIterator[StoredBlob]:
         return disk.walk(self._threads, self._layout.uploads, lambda name: name if is_upload_id(name) else None)
 

@@ -131,6 +131,9 @@ class MemoryUploads:
     async def discard(self, upload_id: str, keep: str | None = None) -> None:
         self._uploads.pop(check_upload_id(upload_id), None)
 
+    async def sweep(self, before: int) -> int:
+        return 0
+
     async def pending(self) -> AsyncIterator[StoredBlob]:
         for upload_id, upload in tuple(self._uploads.items()):
             yield StoredBlob(upload_id, len(upload.data), upload.modified)

@@ -21,6 +21,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from naru.core.ports import BlobSink, BlobStore, UploadArea
 from naru.storage.object.blobs import ObjectBlobs
 from naru.storage.object.client import Client
+from naru.storage.object.unfinished import Bucket, Unfinished
 from naru.storage.object.uploads import DEFAULT, ObjectUploads, Sizes
 
 #: Seconds that one call may take. A short one that fails is tried again for as long, with growing pauses; what a client
@@ -68,7 +69,7 @@ def object_storage(
     blobs = ObjectBlobs(
         client, signers, signed_seconds=redirects.seconds if redirects else 0, remember_seconds=remember_seconds
     )
-    return ObjectUploads(client, sizes), blobs
+    return ObjectUploads(client, sizes, _unfinished(place)), blobs
 
 
 def object_sink(place: Place, *, sizes: Sizes = DEFAULT) -> BlobSink:
@@ -130,6 +131,29 @@ def _s3(place: Place, endpoint: str | None) -> Any:
     if place.options.get("style") == "virtual":
         config["virtual_hosted_style_request"] = True
     return config
+
+
+def _unfinished(place: Place) -> Unfinished | None:
+    """What aborts uploads that nobody completes; None where the credentials are not for us to read."""
+    credentials = profile() or _from_environment()
+    if place.kind != "s3" or credentials is None:
+        return None
+    region = place.options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = region or "us-east-1"
+    endpoint = place.options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = endpoint or f"https://s3.{region}.amazonaws.com"
+    path = "" if place.options.get("style") == "virtual" else f"/{place.bucket}"
+    prefix = f"{place.prefix}/" if place.prefix else ""
+    bucket = Bucket(endpoint, path, region, prefix, place.options.get("ca"))
+    return Unfinished(bucket, credentials, lambda: datetime.now(UTC))
+
+
+def _from_environment() -> Callable[[], Any] | None:
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    found = {"access_key_id": key, "secret_access_key": secret, "token": os.environ.get("AWS_SESSION_TOKEN")}
+    return lambda: found
 
 
 def profile(environ: Mapping[str, str] | None = None) -> Callable[[], Any] | None:

@@ -22,6 +22,7 @@ from naru.storage.object import layout
 from naru.storage.object.client import Client
 from naru.storage.object.layout import Piece
 from naru.storage.object.pipe import Broken, Pipe, ended
+from naru.storage.object.unfinished import Unfinished
 
 MIB = 1 << 20
 
@@ -83,8 +84,9 @@ class ObjectUploads:
     shared = True
     _REMEMBERED = 4096
 
-    def __init__(self, client: Client, sizes: Sizes = DEFAULT) -> None:
+    def __init__(self, client: Client, sizes: Sizes = DEFAULT, unfinished: Unfinished | None = None) -> None:
         self._client = client
+        self._unfinished = unfinished
         self._sizes = sizes
         self._slots = asyncio.Semaphore(sizes.streams)
         self._known: OrderedDict[str, _Memory] = OrderedDict()
@@ -131,6 +133,12 @@ class ObjectUploads:
     def pending(self) -> AsyncIterator[StoredBlob]:
         """Nothing: a listing does not tell an upload from a blob. Uploads are found by their rows."""
         return _nothing()
+
+    async def sweep(self, before: int) -> int:
+        """Parts of multipart uploads that nobody will complete, where the credentials for it are at hand."""
+        if self._unfinished is None:
+            return 0
+        return await asyncio.to_thread(self._unfinished.abort, before)
 
     # Bytes come in.
 
