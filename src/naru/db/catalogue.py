@@ -3,8 +3,11 @@
 Pages are numbers on the wire, so that a page begins by passing over those before it. Each list walks an index that
 covers the order and the filter, from its nearer end: the first and the last page cost what they hold, the middle page
 half of the list's index entries (0.3 us each; nothing else is read of a row that is passed over). Orders without
-an index (by size, pulls, pull time) and keywords look at all rows of the image or registry. Totals without a keyword
-are kept numbers.
+an index (by number of pulls) look at all rows of the image or registry. Totals without a keyword are kept numbers.
+
+A keyword among artifacts is the beginning of a digest (found by the index) or a part of a tag, which looks at the names
+of the image's tags on their index, once, and stops at ``MOST_FOUND``: where so many fit, the total says so many, and the
+page is found by walking the list in its order.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from naru.core.digest import ALGORITHMS
 from naru.db.engine import execute
 
 
@@ -108,6 +112,9 @@ TAG_ORDERS = {"name": "name", "push_time": "pushed_at", "pull_time": "coalesce(p
 
 MOVE_ORDERS = {"time": "id"}
 
+#: Artifacts that a keyword finds, at most.
+MOST_FOUND = 2000
+
 _MATCHES = "lower({}) LIKE ? ESCAPE '!'"
 _IMAGE = "id, name, created_at, updated_at, listed_count, tag_count, pull_count, pulled_at"
 _SHOWN = "registry_id = ? AND artifact_count > 0"
@@ -126,6 +133,8 @@ ARTIFACT = f"{_ARTIFACT} WHERE a.image_id = ? AND a.digest = ?"
 TAGGED = f"{_ARTIFACT} WHERE a.id = (SELECT artifact_id FROM tags WHERE image_id = ? AND name = ?)"
 TAGS_OF = f"SELECT {_TAG} FROM tags WHERE artifact_id = ? ORDER BY name LIMIT ?"
 ACCESSORIES = f"{_ARTIFACT} WHERE a.image_id = ? AND a.accessory_of = ? ORDER BY a.id LIMIT ?"
+TAGGED_LIKE = f"SELECT DISTINCT artifact_id FROM tags WHERE image_id = ? AND {_MATCHES.format('name')} LIMIT ?"
+DIGESTS = "SELECT id FROM artifacts WHERE image_id = ? AND digest >= ? AND digest < ? LIMIT ?"
 IS_SIGNED = """
     SELECT EXISTS (SELECT 1 FROM artifacts
         WHERE image_id = ? AND accessory_of = ? AND accessory_type LIKE 'signature.%')
@@ -205,18 +214,43 @@ def list_images(tx: Connection, registry_id: int, shown: int, page: Listing) -> 
 
 
 def list_artifacts(tx: Connection, image: ImageRow, page: Listing) -> tuple[list[ArtifactRow], int]:
-    """A page of the artifacts that the image shows, and the total. A keyword is looked for in digests and tags."""
-    values: list[object] = [image.id]
-    where, total = "image_id = ? AND listed", image.artifact_count
+    """A page of the artifacts that the image shows, and the total, for a keyword ``MOST_FOUND`` at most. A keyword is
+    the beginning of a digest, with or without its kind, or a part of a tag."""
+    where, values, total = "image_id = ? AND listed", [image.id], image.artifact_count
     if page.keyword:
-        like = _like(page.keyword)
-        tagged = f"SELECT artifact_id FROM tags WHERE image_id = ? AND {_MATCHES.format('name')}"
-        where = f"{where} AND ({_MATCHES.format('digest')} OR id IN ({tagged}))"
-        values = [image.id, like, image.id, like]
-        total = _count(tx, "artifacts", where, values)
+        where, values, total = _sought(tx, image.id, page.keyword)
     ids = _ids(tx, "artifacts", where, values, ARTIFACT_ORDERS[page.sort], page, total)
     found = {row[0]: ArtifactRow(*row) for row in execute(tx, f"{_ARTIFACT} WHERE a.id IN ({_marks(ids)})", ids)}
     return [found[one] for one in ids], total
+
+
+def _sought(tx: Connection, image_id: int, keyword: str) -> tuple[str, list[object], int]:
+    """Which artifacts the keyword finds: a condition, its values, and how many they are."""
+    like = _like(keyword)
+    digests = _digests(keyword)
+    found: set[int] = {row[0] for row in execute(tx, TAGGED_LIKE, (image_id, like, MOST_FOUND))}
+    if len(found) < MOST_FOUND:
+        for least, beyond in digests:
+            rows = execute(tx, DIGESTS, (image_id, least, beyond, MOST_FOUND - len(found)))
+            found.update(row[0] for row in rows)
+    if len(found) < MOST_FOUND:
+        ids = sorted(found)
+        where = f"id IN ({_marks(ids)}) AND listed"
+        return where, list(ids), _count(tx, "artifacts", where, ids)
+    fits = ["EXISTS (SELECT 1 FROM tags t WHERE t.artifact_id = artifacts.id AND lower(t.name) LIKE ? ESCAPE '!')"]
+    values: list[object] = [image_id, like]
+    for bounds in digests:
+        fits.append("(digest >= ? AND digest < ?)")
+        values += bounds
+    return f"image_id = ? AND listed AND ({' OR '.join(fits)})", values, MOST_FOUND
+
+
+def _digests(keyword: str) -> list[tuple[str, str]]:
+    """Between which digests those are that begin so; none for what no digest begins with."""
+    kind, colon, digits = keyword.lower().rpartition(":")
+    if not digits or set(digits) - set("0123456789abcdef") or (colon and kind not in ALGORITHMS):
+        return []
+    return [(f"{one}:{digits}", f"{one}:{digits}g") for one in ([kind] if colon else ALGORITHMS)]
 
 
 def find_artifact(tx: Connection, image_id: int, *, digest: str | None = None, tag: str = "") -> ArtifactRow | None:

@@ -78,6 +78,23 @@ artifacts = Table(
         sqlite_where=text("listed"),
         postgresql_where=text("listed"),
     ),
+    # The other orders that the console's list has.
+    Index(
+        "ix_artifacts_by_size",
+        "image_id",
+        text("(size + manifest_size)"),
+        "id",
+        sqlite_where=text("listed"),
+        postgresql_where=text("listed"),
+    ),
+    Index(
+        "ix_artifacts_by_pull",
+        "image_id",
+        text("(coalesce(pulled_at, 0))"),
+        "id",
+        sqlite_where=text("listed"),
+        postgresql_where=text("listed"),
+    ),
     sqlite_autoincrement=True,
 )
 

@@ -60,6 +60,7 @@ executions = Table(
     Column("started_at", Time),
     Column("ended_at", Time),
     Index("ix_executions_project_id", "project_id", "id"),
+    Index("ix_executions_failed", "project_id", "id", **_where("status = 'Error'")),
     Index("ix_executions_registry_id_kind", "registry_id", "kind", "id"),
     Index("ix_executions_kind", "kind", "id"),
     Index("ix_executions_ended_at", "ended_at"),
