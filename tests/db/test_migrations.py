@@ -113,7 +113,10 @@ def test_alembic_sees_no_difference(tmp_path: Path) -> None:
     engine = sqlite_engine(path)
     try:
         with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": lambda _object, name, *_more: name not in EXPRESSIONS})
+            context = MigrationContext.configure(
+                connection,
+                opts={"compare_type": True, "include_object": lambda _object, name, *_more: name not in EXPRESSIONS},
+            )
             assert compare_metadata(context, metadata) == []
     finally:
         engine.dispose()

@@ -26,7 +26,6 @@ from naru.db.schema.registries import allowed_cves, common_cves, registries, reg
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
 from naru.db.schema.trash import trash
-from naru.db.schema.usage import image_days, registry_days, registry_sharing
 from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "console_sessions",
     "doomed_files",
     "executions",
-    "image_days",
     "images",
     "installation",
     "link_reviews",
@@ -63,8 +61,6 @@ __all__ = [
     "protection_rules",
     "registries",
     "registry_blobs",
-    "registry_days",
-    "registry_sharing",
     "revoked_tokens",
     "schedules",
     "sign_in_history",

@@ -259,8 +259,8 @@ async def list_artifacts(
     with_accessory: WithAccessory = None,
 ) -> ArtifactsAnswer:
     """The one that was pushed last first. Accessories are shown with their subject, an index's children without a tag
-    with their index. `q` is looked for in digests and tags. `sort`: `push_time`, `pull_time`, `pull_count`, `size`,
-    `digest`."""
+    with their index. `q` is the beginning of a digest, or a part of a tag; it finds 2000 at most. `sort`:
+    `push_time`, `pull_time`, `pull_count`, `size`, `digest`."""
     found, total = await services.artifacts.page(grant, name, asked(page), with_accessories=_wants(with_accessory))
     tell_total(request, response, page, total)
     return ArtifactsAnswer(artifacts=[shown(one, with_scan=_wants(with_scan_overview)) for one in found])
