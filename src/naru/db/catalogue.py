@@ -221,7 +221,8 @@ def list_images(tx: Connection, registry_id: int, shown: int, page: Listing) -> 
 def list_artifacts(tx: Connection, image: ImageRow, page: Listing) -> tuple[list[ArtifactRow], int]:
     """A page of the artifacts that the image shows, and the total, for a keyword ``MOST_FOUND`` at most. A keyword is
     the beginning of a digest, with or without its kind, or a part of a tag."""
-    where, values, total = "image_id = ? AND listed", [image.id], image.artifact_count
+    values: list[object] = [image.id]
+    where, total = "image_id = ? AND listed", image.artifact_count
     if page.keyword:
         where, values, total = _sought(tx, image.id, page.keyword)
     ids = _ids(tx, "artifacts", where, values, ARTIFACT_ORDERS[page.sort], page, total)
