@@ -141,3 +141,24 @@ async def test_who_may_what(naru: Naru) -> None:
         assert ("/trash/restore" in page.partition("<table")[2]) is restores, role
         assert ("/trash/empty" in page) is empties, role
         assert ("/trash/purge" in page) is empties, role
+
+
+async def test_of_several_what_is_protected_stays(naru: Naru) -> None:
+    visitor, base = await signed_in(naru)
+    images = {tag: await make.image(naru.admin, "team/app", tag, seed=tag) for tag in ("v1", "main")}
+    at = f"{base}/registries/team/images/app/-"
+    await (await api(naru)).call(
+        "POST", "/registries/team/immutabletagrules", {"tag": {"include": True, "pattern": "v*"}}
+    )
+    for path in (f"{at}/artifacts", f"{at}/artifacts/{images['v1'].digest}/tags"):
+        page = text_of(await visitor.page(path))
+        assert "Protected: v1" in page, path
+        assert "Protected: main" not in page, path
+    chosen = [one.digest for one in images.values()]
+    dialog = await visitor.page(f"{at}/delete-artifacts?digest={chosen[0]}&digest={chosen[1]}")
+    assert "What has a protected tag stays; the rest goes." in dialog
+    after = await visitor.done(f"{at}/delete-artifacts", {"digest": chosen})
+    assert "Deleted: 1. Kept, protected or in use: 1." in text_of((await visitor.get(after)).body.decode())
+    assert [await digest_of(naru, tag) for tag in images] == [200, 404]
+    refused = await visitor.post(f"{at}/delete-artifacts", {"digest": chosen[0]})
+    assert refused.status == 412

@@ -11,6 +11,7 @@ from naru.core.errors import BadRequest, NotFound
 from naru.core.names import MAX_TAG, TAG_PATTERN, tag_name
 from naru.core.permissions import Permission
 from naru.services.artifacts import ArtifactDetail
+from naru.web.console.deleting import each
 from naru.web.console.language import N_
 from naru.web.console.lists import MAX_PAGE_SIZE, wanted
 from naru.web.console.navigation import ARTIFACT_TABS, tabs
@@ -50,7 +51,7 @@ async def _tab(view: View, tab: str, selected: ArtifactDetail) -> dict[str, Any]
     if tab == "tags":
         asked = wanted(view)
         found, total = await view.services.tags.page(view.grant, name, digest, asked.asked)
-        return {"tags": asked.of(found.tags, total)}
+        return {"tags": asked.of(found.tags, total), "protected": found.protected}
     if tab == "layers":
         return {"layers": layers_of(selected)}
     if tab == "referrers":
@@ -95,9 +96,9 @@ async def untag(view: View) -> Response:
     facts = await view.registry()
     chosen = view.fields("tag")[:MAX_PAGE_SIZE]
     grant, untag_one = view.grant.in_registry(facts), view.services.manifests.untag
-    gone = [await untag_one(grant, view.image, tag_name(one), view.reference) for one in chosen]
-    view.toast(N_("Tags deleted: %(count)s."), count=len(chosen))
-    view.offer_undo(gone)
+    names = [tag_name(one) for one in chosen]
+    deletions = (untag_one(grant, view.image, one, view.reference) for one in names)
+    await each(view, deletions, N_("Tags deleted: %(count)s."))
     return view.redirect(_at(view, view.part("reference"), "tags"))
 
 
@@ -119,9 +120,8 @@ async def delete(view: View) -> Response:
     facts = await view.registry()
     grant = view.grant.in_registry(facts)
     digests = [Digest.parse(one) for one in view.fields("digest")[:MAX_PAGE_SIZE]]
-    gone = [await view.services.manifests.delete_artifact(grant, view.image, one) for one in digests]
-    view.toast(N_("Artifacts deleted: %(count)s."), count=len(digests))
-    view.offer_undo(gone)
+    deletions = (view.services.manifests.delete_artifact(grant, view.image, one) for one in digests)
+    await each(view, deletions, N_("Artifacts deleted: %(count)s."))
     return view.redirect(view.url("registries", view.part("registry"), "images", view.part("image"), "-", "artifacts"))
 
 

@@ -8,6 +8,7 @@ from naru.core.errors import BadRequest
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission
 from naru.services.images import ImageView
+from naru.web.console.deleting import each
 from naru.web.console.language import N_
 from naru.web.console.lists import MAX_PAGE_SIZE, wanted
 from naru.web.console.routes import IMAGES, dialog, page
@@ -37,9 +38,8 @@ async def delete_form(view: View) -> Response:
 
 async def delete(view: View) -> Response:
     chosen = await _chosen(view, view.fields("image"))
-    gone = [await view.services.images.delete(view.grant, RepositoryName.parse(one.name)) for one in chosen]
-    view.toast(N_("Images deleted: %(count)s."), count=len(chosen))
-    view.offer_undo(gone)
+    names = [RepositoryName.parse(one.name) for one in chosen]
+    await each(view, (view.services.images.delete(view.grant, one) for one in names), N_("Images deleted: %(count)s."))
     return view.redirect(view.url("registries", view.part("registry"), "images"))
 
 
