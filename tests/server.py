@@ -121,8 +121,8 @@ class Server:
 def running(data: Path, **environment: str) -> Iterator[Server]:
     """A started server that is gone at the end, whatever happens."""
     server = Server(data, environment)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -28,7 +28,7 @@ async def every_use(client: Client, location: str) -> list[Answer]:
 @on_shared
 async def test_an_upload_belongs_to_its_image_and_user(shared: Naru, name: str) -> None:
     await shared.registry(name.replace("/", "-"))
-    other_user = await shared.client(name, Role.PROJECT_ADMIN)
+    other_user = await shared.client(name.replace("/", "-"), Role.PROJECT_ADMIN)
     location = await opened(shared.admin, name)
     await patched(shared.admin, location, DATA[:10])
     upload_id = location.rpartition("/")[2]
