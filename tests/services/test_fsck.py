@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from naru.core.digest import Digest, new_key
+from naru.db import fsck as fsck_rows
+from naru.db.blobs import mark_damaged
 from naru.services.fsck import Finding
 from tests import make
 from tests.conftest import Naru
@@ -158,3 +160,17 @@ async def test_a_tag_without_its_artifact_goes(naru: Naru) -> None:
     findings = await fsck(naru, repair=True)
     assert ("tag", "lost", True) in {(one.kind, one.subject, one.mended) for one in findings}
     assert await fsck(naru) == []
+
+
+async def test_a_blob_that_was_away_for_a_while(naru: Naru) -> None:
+    """Such as in a store whose address was wrong: what a pull then marked is whole, and need not be pushed again."""
+    digest = await make.blob(naru.admin, "team/app", b"here all the time")
+    found = await naru.core.database.read(lambda tx: fsck_rows.blobs_after(tx, 0, 10))
+    await naru.core.database.write(lambda tx: mark_damaged(tx, found[0].id))
+    assert (await naru.admin.get(f"/v2/team/app/blobs/{digest}")).status == 404
+    for repair, mended in ((False, False), (True, True)):
+        [finding] = await naru.core.fsck.run(hash_bytes=True, repair=repair, progress=lambda *_: None)
+        assert (finding.kind, finding.mended) == ("blob", mended)
+        assert "right" in finding.message
+    assert (await naru.admin.get(f"/v2/team/app/blobs/{digest}")).body == b"here all the time"
+    assert await naru.core.fsck.run(hash_bytes=True, repair=False, progress=lambda *_: None) == []

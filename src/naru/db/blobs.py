@@ -137,6 +137,11 @@ def mark_damaged(tx: Connection, blob_id: int) -> None:
     tx.execute(update(blobs).where(blobs.c.id == blob_id).values(damaged=True))
 
 
+def mark_whole(tx: Connection, blob_id: int, storage_key: str) -> None:
+    """Take the mark back, if the blob still has the bytes that were found right."""
+    tx.execute(update(blobs).where(blobs.c.id == blob_id, blobs.c.storage_key == storage_key).values(damaged=False))
+
+
 def doom_file(tx: Connection, storage_key: str, now: int) -> None:
     """Remember to remove a file that no row names any more."""
     execute(tx, DOOM, (storage_key, now))

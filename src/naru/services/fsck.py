@@ -6,14 +6,14 @@ Runs beside a serving server: what a push or delete under way may explain is no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from naru.core.digest import Digest, new_hash
 from naru.core.errors import BlobUnknown, DigestInvalid, NaruError
 from naru.core.manifest import parse
 from naru.core.ports import BlobStore, Clock, StoredBlob
 from naru.db import fsck as rows
-from naru.db.blobs import mark_damaged
+from naru.db.blobs import mark_damaged, mark_whole
 from naru.db.engine import Database
 from naru.db.fsck import ArtifactRow, BlobRow, References
 from naru.db.fsck_keys import file_problems
@@ -67,13 +67,19 @@ class Fsck:
             for blob in page:
                 problem = await self._problem_of(blob, hash_bytes=hash_bytes)
                 if problem is not None and await self._still_there(blob):
-                    if repair and not blob.damaged:
+                    mended = False
+                    if blob.damaged and hash_bytes and await self._is_right(blob):
+                        problem = "it is marked as damaged, and its bytes are right"
+                        if repair:
+                            await self._database.write(lambda tx, blob=blob: mark_whole(tx, blob.id, blob.storage_key))  # type: ignore[misc]
+                            mended = True
+                    elif repair and not blob.damaged:
                         await self._blobs.quarantine(blob.storage_key)
                         await self._database.write(lambda tx, blob=blob: mark_damaged(tx, blob.id))  # type: ignore[misc]
                         problem += "; put aside, not served any more: push the blob again to heal it"
                     held = await self._database.read(lambda tx, blob=blob: rows.holders(tx, blob.id, HOLDERS))  # type: ignore[misc]
                     problem += f" (images: {', '.join(held)}{', ...' if len(held) == HOLDERS else ''})" if held else ""
-                    findings.append(Finding("blob", blob.digest, problem, mended=False))
+                    findings.append(Finding("blob", blob.digest, problem, mended=mended))
                 done += 1
                 progress("blobs", done, total)
             last = page[-1].id
@@ -99,6 +105,10 @@ class Fsck:
         if running.hexdigest() != expected.hex:
             return f"its bytes have the digest {expected.algorithm}:{running.hexdigest()}"
         return None
+
+    async def _is_right(self, blob: BlobRow) -> bool:
+        """Of one that is marked as damaged: the store may have been away, or another one, when it was found so."""
+        return await self._problem_of(replace(blob, damaged=False), hash_bytes=True) is None
 
     async def _still_there(self, blob: BlobRow) -> bool:
         """Whether the row is as it was: the collector may have taken the blob, or a push healed it, meanwhile."""
