@@ -121,7 +121,9 @@ def without_row(tx: Connection, stored: list[StoredBlob]) -> list[StoredBlob]:
     for upload_id, folder in asked.items():
         # Of all that came by one upload: a blob of several pieces has the key of one object, and needs the others.
         for key in (blobs.c.storage_key, doomed_files.c.storage_key):
-            held = select(key).where(key >= folder, key < folder[:-1] + "0").limit(1)  # "0" follows "/"
+            # By bytes, whatever the order of the database: there "0" follows "/".
+            name = key.collate("C") if tx.dialect.name == "postgresql" else key
+            held = select(key).where(name >= folder, name < folder[:-1] + "0").limit(1)
             if tx.execute(held).first() is not None:
                 kept.add(upload_id)
     return [one for one in lost if one.upload_id is None or one.upload_id not in kept]
