@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from naru.core.digest import Digest
-from naru.core.errors import BadRequest, NotFound
+from naru.core.errors import BadRequest, NameUnknown, NotFound
 from naru.core.names import MAX_TAG, TAG_PATTERN, tag_name
 from naru.core.permissions import Permission
 from naru.services.artifacts import ArtifactDetail
@@ -122,6 +122,10 @@ async def delete(view: View) -> Response:
     digests = [Digest.parse(one) for one in view.fields("digest")[:MAX_PAGE_SIZE]]
     deletions = (view.services.manifests.delete_artifact(grant, view.image, one) for one in digests)
     await each(view, deletions, N_("Artifacts deleted: %(count)s."))
+    try:
+        await view.services.images.view(view.grant, view.image)
+    except NameUnknown:  # the image went with its last artifact
+        return view.redirect(view.url("registries", view.part("registry"), "images"))
     return view.redirect(view.url("registries", view.part("registry"), "images", view.part("image"), "-", "artifacts"))
 
 
