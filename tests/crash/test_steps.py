@@ -81,7 +81,7 @@ async def application(folder: Path, clock: TestClock, faults: Faults) -> AsyncIt
     await core.bootstrap()
     parts: Any = {part: Breaking(getattr(core, part), faults) for part in ("area", "blobs", "database")}
     broken = replace(core, **parts)
-    app = Application(broken, installation_id=await core.accounts.installation_id())
+    app = Application(broken, installation_id=await core.accounts.installation_id(), key=await core.key())
     try:
         yield Naru(app, clock)
     finally:

@@ -29,8 +29,10 @@ def nothing(_what: str, _done: int, _total: int) -> None:
     return
 
 
-async def take(naru: Naru, folder: BackupFolder, key: bytes | None = b"k" * 32) -> Taken:
+async def take(naru: Naru, folder: BackupFolder, key: bytes | None = b"") -> Taken:
+    """``key`` empty: the installation's own."""
     core = naru.core
+    key = await core.key() if key == b"" else key
     return await Backup(database=core.database, blobs=core.blobs, clock=naru.clock, key=key).take(folder, nothing)
 
 
@@ -44,9 +46,13 @@ async def restore(folder: BackupFolder, data: Path, name: str | None = None, **o
         await Restore(database, folder, snapshot).load(nothing)
     finally:
         await database.aclose()
+    key = folder.key(snapshot)
+    if key is not None:
+        settings.key_file.write_bytes(key)
     core = build_core(settings, TestClock())
     await core.start()
     try:
+        await core.key(adopt=key is None)
         await Restore(core.database, folder, snapshot).copy(core.area, core.blobs, nothing)
     finally:
         await core.aclose()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from naru.core.errors import Conflict
 from naru.log import hide_secrets
 from naru.services import secrets
 from naru.services.secrets import (
@@ -60,12 +61,12 @@ def test_generated_secrets_are_long_and_differ() -> None:
 
 def test_the_installation_key_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    key = installation_key(folder)
+    key = installation_key(folder / "secret.key")
     assert len(key) == 32
     assert stat.S_IMODE((folder / "secret.key").stat().st_mode) == 0o600
-    assert installation_key(folder) == key
+    assert installation_key(folder / "secret.key") == key
     assert [path.name for path in folder.iterdir()] == ["secret.key"]
-    assert installation_key(tmp_path / "other") != key
+    assert installation_key(tmp_path / "other" / "secret.key") != key
     assert derive(key, "token") != derive(key, "tokens")
     assert len(derive(key, "token")) == 32
 
@@ -73,8 +74,8 @@ def test_the_installation_key_is_made_once_and_is_its_owners(tmp_path: Path) -> 
 @pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 33])
 def test_a_damaged_installation_key_stops_the_start(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "secret.key").write_bytes(content)
-    with pytest.raises(ValueError, match="restore it from a backup"):
-        installation_key(tmp_path)
+    with pytest.raises(Conflict, match="restore it from a backup"):
+        installation_key(tmp_path / "secret.key")
 
 
 SECRETS = {

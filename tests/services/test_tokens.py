@@ -46,7 +46,7 @@ class Forge:
 async def forge(naru: Naru) -> Forge:
     """With the claims of a token that opens everything in ``team/app``."""
     await make.image(naru.admin, "team/app", "1.0")
-    key = derive(installation_key(naru.core.settings.data), "token")
+    key = derive(installation_key(naru.core.settings.key_file), "token")
     token = await naru.token(naru.admin, "repository:team/app:*", "registry:catalog:*")
     real = (token.authorization or "").partition(" ")[2]
     claims = jwt.decode(real, options={"verify_signature": False})

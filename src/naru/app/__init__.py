@@ -35,7 +35,7 @@ from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
 from naru.services.matching import Matching
 from naru.services.protection import Protection
-from naru.services.secrets import derive, installation_key
+from naru.services.secrets import derive
 from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
@@ -65,7 +65,8 @@ __all__ = ["Application", "Core", "build", "build_core", "database_at"]
 class Application:
     """The wired server: a door for each listener, and the background work. Made by ``build``."""
 
-    def __init__(self, core: Core, *, installation_id: str) -> None:
+    def __init__(self, core: Core, *, installation_id: str, key: bytes) -> None:
+        """``key``: the installation's, see ``Core.key``."""
         settings, clock, database = core.settings, core.clock, core.database
         self.core = core
         self.drain = Drain()
@@ -86,7 +87,6 @@ class Application:
         )
         if settings.telemetry:
             self._telemetry = self._make_telemetry()
-        key = installation_key(settings.data)
         tokens = Tokens(
             key=derive(key, "token"),
             audience=installation_id,
@@ -117,6 +117,7 @@ class Application:
                 clock=clock,
                 grace_seconds=grace,
                 limit_per_user=settings.max_uploads_per_user,
+                alone=self.alone,
             ),
             manifests=Manifests(
                 database=database,
@@ -348,7 +349,8 @@ async def build(settings: Settings, clock: Clock | None = None) -> tuple[Applica
     try:
         await core.require_whole()
         made = await core.bootstrap()
-        application = Application(core, installation_id=await core.accounts.installation_id())
+        key = await core.key()
+        application = Application(core, installation_id=await core.accounts.installation_id(), key=key)
     except BaseException:
         await core.aclose()
         raise

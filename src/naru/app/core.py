@@ -21,7 +21,7 @@ from naru.services.collection import Collector
 from naru.services.fsck import Fsck
 from naru.services.limits import PushLimits
 from naru.services.registries import Registries
-from naru.services.secrets import Verifier
+from naru.services.secrets import Verifier, fingerprint, installation_key
 from naru.services.trash import Trash
 from naru.services.usage import Usage
 from naru.settings import Settings
@@ -29,6 +29,11 @@ from naru.storage.filesystem import filesystem_storage
 from naru.storage.memory import memory_storage
 
 log = logging.getLogger(__name__)
+
+_SAME_KEY = (
+    "All nodes need the same: copy the file from a node that runs, or name a common one with NARU_SECRET_KEY_FILE. If "
+    "it is lost for good, `naru adopt-key` makes this node's key the installation's"
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,36 @@ class Core:
                 f"the restore of snapshot {begun} has not ended: call `naru restore` with its folder again, it goes on "
                 "where it was"
             )
+
+    async def key(self, *, adopt: bool = False) -> bytes:
+        """The installation's key, which is the same on all nodes: the database knows its fingerprint.
+
+        The only process of a SQLite database takes the key that it finds, with a warning when that is another one than
+        before. ``Conflict`` on a node whose key is missing, or is not the others', unless ``adopt``.
+        """
+        path, given = self.settings.key_file, self.settings.secret_key_file is not None
+        known, missing = await self.accounts.key_fingerprint(), not path.exists()
+        alone = isinstance(self.settings.database, Path)
+        if missing and given:
+            raise Conflict(
+                f"secret_key_file names {path}, which is not there: make it once, of 32 random bytes "
+                f"(head -c 32 /dev/urandom > {path.name}), and give the same file to every node"
+            )
+        if missing and known is not None and not (alone or adopt):
+            raise Conflict(f"{path} is not there, and this installation has a key already. {_SAME_KEY}")
+        key = installation_key(path)
+        own = fingerprint(key)
+        if not await self.accounts.claim_key(own, replace=alone or adopt):
+            if missing:  # another node was first, while this one made a key
+                path.unlink()
+            raise Conflict(f"{path} is not the key of this installation: another node has another one. {_SAME_KEY}")
+        if known not in (None, own):
+            log.warning(
+                "the installation's key, %s, is another one than before: everybody signs in anew, and secrets of "
+                "webhooks have to be entered again",
+                path,
+            )
+        return key
 
     #: Every account: for the command line, whose user owns the data folder anyway.
     operator_account: ClassVar[AccountGrant] = AccountGrant(OPERATOR, service_admin=True)

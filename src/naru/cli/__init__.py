@@ -24,6 +24,7 @@ for _command in (
     store.migrate,
     store.gc,
     store.fsck,
+    store.adopt_key,
     migrate_blobs.migrate_blobs,
     store.version,
     importing.import_,

@@ -14,7 +14,6 @@ from naru.app import Core, database_at
 from naru.cli.base import Progress, as_json_option, moment, read_settings, run, table
 from naru.core.errors import Conflict, NaruError
 from naru.services.backup import Backup, BackupFolder, Restore, Snapshot
-from naru.services.secrets import installation_key
 from naru.settings import Settings
 
 _folder = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
@@ -56,7 +55,7 @@ def backup(
 
     async def work(core: Core) -> None:
         await core.accounts.default_project()  # a database that was made just now is nothing to back up
-        key = None if without_key else installation_key(core.settings.data)
+        key = None if without_key else await core.key()
         taking = Backup(database=core.database, blobs=core.blobs, clock=core.clock, key=key)
         taken = await taking.take(kept, shown)
         shown.close()
@@ -160,7 +159,7 @@ async def _load(settings: Settings, folder: BackupFolder, snapshot: Snapshot, sh
 
 def _place_key(settings: Settings, key: bytes | None) -> None:
     """The installation's key to where it belongs; ``Conflict`` when there is another one."""
-    path = settings.data / "secret.key"
+    path = settings.key_file
     if path.exists():
         if key is not None and path.read_bytes() != key:
             raise Conflict(

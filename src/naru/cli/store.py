@@ -1,4 +1,4 @@
-"""``naru migrate``, ``gc``, ``fsck`` and ``version``."""
+"""``naru migrate``, ``gc``, ``fsck``, ``adopt-key`` and ``version``."""
 
 from __future__ import annotations
 
@@ -65,6 +65,22 @@ def fsck(repair: bool, no_hash: bool, as_json: bool) -> None:
     open_findings = [finding for finding in findings if not finding.mended]
     click.echo(f"{len(findings)} findings, {len(findings) - len(open_findings)} mended", err=True)
     raise SystemExit(1 if open_findings else 0)
+
+
+@click.command("adopt-key")
+def adopt_key() -> None:
+    """Make the key of this node (NARU_SECRET_KEY_FILE) the installation's, after the one before was lost.
+
+    Every node needs the same file then, and a new start. Everybody signs in anew; secrets of webhooks have to be
+    entered again.
+    """
+
+    async def work(core: Core) -> None:
+        await core.accounts.default_project()  # see fsck
+        await core.key(adopt=True)
+        click.echo(f"the key of this installation is {core.settings.key_file}; start every node anew with it", err=True)
+
+    run(work)
 
 
 @click.command()

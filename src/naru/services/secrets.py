@@ -17,6 +17,8 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from naru.core.errors import Conflict
+
 _ALPHABET = string.ascii_letters + string.digits
 _GENERATED_LENGTH = 40
 _argon2 = PasswordHasher()
@@ -92,16 +94,15 @@ def _sha256(salt: str, secret: str) -> str:
     return hashlib.sha256(f"{salt}${secret}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def installation_key(folder: Path) -> bytes:
-    """The 32 bytes that this installation signs with: from ``secret.key`` in the data folder, made there at first
-    start.
+def installation_key(path: Path) -> bytes:
+    """The 32 bytes that this installation signs with, from its file, which is made when it is missing.
 
     The file is readable by its owner alone, and written so that a crash leaves either no file or a whole one.
+    ``Conflict`` for a file that is no key, ``OSError`` for one that cannot be read or made.
     """
-    path = folder / "secret.key"
     if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = folder / f"secret.key.{os.getpid()}"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
             file.write(secrets.token_bytes(32))
             file.flush()
@@ -114,8 +115,13 @@ def installation_key(folder: Path) -> bytes:
             temporary.unlink()
     key = path.read_bytes()
     if len(key) != 32:
-        raise ValueError(f"secret.key in the data folder has {len(key)} bytes, not 32: restore it from a backup")
+        raise Conflict(f"the installation's key, {path}, has {len(key)} bytes, not 32: restore it from a backup")
     return key
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells the installation's key from others, and nothing of it: the database keeps it."""
+    return derive(key, "fingerprint").hex()
 
 
 def derive(key: bytes, purpose: str) -> bytes:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from naru.settings import values
+from naru.settings.combinations import require_fitting
 
 PREFIX = "NARU_"
 CONFIG_VARIABLE = "NARU_CONFIG"
@@ -94,6 +95,12 @@ class Settings(BaseSettings):
         "answered with 503.",
         ge=1,
         le=3600,
+    )
+    secret_key_file: Path | None = _option(
+        _DATA,
+        None,
+        "File with the installation's key: 32 random bytes, the same on every node. Unset: `secret.key` in the data "
+        "folder, made at the first start.",
     )
     blob_store_url: Annotated[str, AfterValidator(values.blob_store_url)] | None = _option(
         _DATA,
@@ -308,20 +315,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _combinations(self) -> Settings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together: set both, or none of them for plain HTTP")
-        if self.object_store is None:
-            for name in ("blob_store_old_url", "blob_redirect_endpoint", "blob_redirect_private_endpoint"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is only for an object store, and blob_store_url names none")
-            if self.blob_redirect != "off":
-                raise ValueError("blob_redirect is only for an object store, and blob_store_url names none")
-        taken = [
-            address for address in (self.public, self.private, self.metrics) if address and not address.endswith(":0")
-        ]
-        for address in taken:
-            if taken.count(address) > 1:
-                raise ValueError(f"public, private and metrics need addresses of their own; {address!r} is given twice")
+        require_fitting(self)
         return self
 
     @classmethod
@@ -343,6 +337,10 @@ class Settings(BaseSettings):
         if self.database_url.startswith("sqlite:"):
             return Path(unquote(self.database_url.removeprefix("sqlite:///")))
         return self.database_url
+
+    @property
+    def key_file(self) -> Path:
+        return self.secret_key_file or self.data / "secret.key"
 
     @property
     def blob_folder(self) -> Path | None:

@@ -22,6 +22,8 @@ from naru.services.secrets import generate_access_key, generate_secret, hash_cho
 
 #: Who made what a start makes.
 BOOTSTRAP = Actor("bootstrap")
+#: Where the fingerprint of the installation's key is.
+KEY = "key_fingerprint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,24 @@ class Accounts:
         if found is None:
             raise NameUnknown("the database was never started; start the server once")
         return found
+
+    async def key_fingerprint(self) -> str | None:
+        """Of the key that this installation signs with, on every node; None before the first start."""
+        return await self._database.read(lambda tx: rows.installation_value(tx, KEY))
+
+    async def claim_key(self, fingerprint: str, *, replace: bool) -> bool:
+        """Say that the installation's key is the one with this fingerprint. False when it has another one already,
+        and that is not to be replaced: of nodes that start together, one is first."""
+
+        def claim(tx: Any) -> bool:
+            known = rows.installation_value(tx, KEY)
+            if known is not None and known != fingerprint and not replace:
+                return False
+            if known != fingerprint:
+                rows.set_installation_value(tx, KEY, fingerprint)
+            return True
+
+        return await self._database.write(claim)
 
     async def mark_running(self, *, running: bool) -> int | None:
         """Note that the server runs, or ended well. The start of the first run that did not end well since the last

@@ -51,7 +51,9 @@ class Uploads:
         clock: Clock,
         grace_seconds: int,
         limit_per_user: int,
+        alone: bool = True,
     ) -> None:
+        """``alone``: no other process serves the same uploads."""
         self._database = database
         self._pull = pull
         self._area = area
@@ -59,6 +61,7 @@ class Uploads:
         self._clock = clock
         self._grace = grace_seconds * 1_000_000
         self._limit = limit_per_user
+        self._alone_here = alone
         self._hashes = RunningHashes()
         self._busy: set[str] = set()
         self._room = Room()
@@ -79,13 +82,16 @@ class Uploads:
                 "until they expire",
                 headers={"Retry-After": "60"},
             )
-        # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
-        self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm)
 
         def add(tx: Any) -> None:
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
-        self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None))
+        if self._alone_here:
+            # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
+            self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm)
+            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None))
+        else:  # the next request may come to another node
+            await self._database.write(add)
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
 
