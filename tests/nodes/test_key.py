@@ -21,8 +21,8 @@ def place(tmp_path: Path) -> str:
     return databases().place(tmp_path / "shared")
 
 
-def node(tmp_path: Path, place: str, name: str, **options: object) -> Settings:
-    return settings_for(tmp_path / name, database_url=place, blob_store_url="memory:", **options)
+def node(tmp_path: Path, place: str, name: str, secret_key_file: Path | None = None) -> Settings:
+    return settings_for(tmp_path / name, database_url=place, blob_store_url="memory:", secret_key_file=secret_key_file)
 
 
 async def started(settings: Settings) -> Application:
