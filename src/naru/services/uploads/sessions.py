@@ -18,7 +18,6 @@ from naru.core.errors import (
     DigestInvalid,
     LimitExceeded,
     NaruError,
-    RangeInvalid,
     SizeInvalid,
     StorageFull,
     TooManyRequests,
@@ -34,6 +33,7 @@ from naru.db.engine import Database
 from naru.db.images import ensure_image
 from naru.db.pull import FoundUpload, PullQueries
 from naru.services.limits import UploadQuota
+from naru.services.uploads.chunks import check_start
 from naru.services.uploads.memory import HASHED_INLINE_BYTES, Room, RunningHashes, Upload, Whole
 
 
@@ -131,7 +131,7 @@ class Uploads:
         self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None
     ) -> Upload:
         offset = await self._offset(upload_id)
-        _check_start(upload_id, offset, content_range)
+        check_start(upload_id, offset, content_range)
         progress = self._hashes.get(upload_id)
         hashes = progress if progress is not None and progress.offset == offset else None
         try:
@@ -217,7 +217,7 @@ class Uploads:
         offset = await self._offset(upload_id)
         if offset:
             return await self._append(upload_id, body, content_range) if length else Upload(upload_id, offset)
-        _check_start(upload_id, offset, content_range)
+        check_start(upload_id, offset, content_range)
         return Whole(upload_id, b"".join([piece async for piece in body]))
 
     async def _settle(
@@ -373,20 +373,6 @@ class Uploads:
             yield
         finally:
             self._busy.discard(upload_id)
-
-
-def _check_start(upload_id: str, offset: int, content_range: tuple[int, int] | None) -> None:
-    if content_range is not None and content_range[0] != offset:
-        raise RangeInvalid(
-            f"the chunk starts at byte {content_range[0]}, but the upload stands at {offset}; continue from there",
-            headers={"Range": range_header(offset), "Docker-Upload-UUID": upload_id},
-        )
-
-
-def range_header(offset: int) -> str:
-    """The ``Range`` header of an upload: its bytes so far, inclusive (distribution spec, "Pushing a blob in
-    chunks")."""
-    return f"0-{max(offset - 1, 0)}"
 
 
 async def _nothing() -> AsyncIterator[bytes]:
