@@ -15,9 +15,10 @@ from pathlib import Path
 from bench import distribution, naru, report, zot
 from bench.content import SCALES, Content
 from bench.items_bytes import run_p4, run_p5
-from bench.items_collect import run_p7, run_p11
+from bench.items_collect import run_p11
 from bench.items_life import run_p9, run_p10
 from bench.items_lists import run_p8
+from bench.items_mixed import run_p7
 from bench.items_pushes import run_p6
 from bench.items_rate import run_p1, run_p2, run_p3
 from bench.server import ROOT, BenchError, Server

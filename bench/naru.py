@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import seed_naru
 from bench.content import REGISTRY, Content
@@ -75,6 +76,19 @@ class Naru(Server):
 
     def catalog_authorization(self) -> str:
         return self._token("registry:catalog:*")
+
+    def call(self, method: str, path: str, body: dict[str, object] | None = None, *, account: bool = False) -> Any:
+        """An operation of the public API: of the default project, or with ``account`` outside of projects."""
+        base = "/ncr/v2.0" if account else f"/ncr/v2.0/appkeys/{seed_naru.appkey(self.data)}"
+        signed = f"x-tc-authentication-id: {ACCESS_KEY}\r\nx-tc-authentication-secret: {SECRET_KEY}\r\n"
+        data = None if body is None else json.dumps(body).encode()
+        kind = "" if body is None else "Content-Type: application/json\r\n"
+        with Connection(self.port) as connection:
+            answer = connection.request(method, base + path, data, headers=signed + kind).expect(200)
+        document = json.loads(answer.body)
+        if not document["header"]["isSuccessful"]:
+            raise BenchError(f"{method} {path}: {document['header']['resultMessage']}")
+        return document
 
     def _token(self, scope: str) -> str:
         header, expiry = self._tokens.get(scope, ("", 0.0))

@@ -46,9 +46,12 @@ end
 
 function done(summary, latency, requests)
   local e = summary.errors
-  print(string.format('RESULT {"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d}',
+  local spread = {}
+  for i = 1, 1000 do spread[i] = string.format("%d", latency:percentile(math.min(i / 10, 99.99))) end
+  local form = 'RESULT {"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d, '
+  print(string.format(form .. '"spread": [%s]}',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), e.status,
-    e.connect + e.read + e.write + e.timeout))
+    e.connect + e.read + e.write + e.timeout, table.concat(spread, ",")))
 end
 """
 ACCEPT = f"{MANIFEST}, {INDEX}"
@@ -108,7 +111,8 @@ class Load:
         errors = found["refused"] + found["broken"]
         self._check(found["requests"], errors)
         rate = (found["requests"] - found["refused"]) / (found["microseconds"] / 1e6)
-        return Sample(rate, found["p50"] / 1e3, found["p99"] / 1e3, errors)
+        spread = [value / 1e3 for value in found["spread"]]
+        return Sample(rate, found["p50"] / 1e3, found["p99"] / 1e3, errors, spread=spread, count=found["requests"])
 
     def _by_epoll(self, seconds: float) -> Sample:
         messages = [
@@ -121,7 +125,9 @@ class Load:
         tally = crew.run([job], seconds, steps=1)
         self._check(tally.done + tally.errors, tally.errors, tally.first_error)
         p50, p99 = (percentile(tally.latencies, share) for share in (0.5, 0.99))
-        return Sample(tally.done / tally.seconds, (p50 or 0) * 1e3, (p99 or 0) * 1e3, tally.errors)
+        spread = [(percentile(tally.latencies, share / 1000) or 0) * 1e3 for share in range(1, 1001)]
+        rate = tally.done / tally.seconds
+        return Sample(rate, (p50 or 0) * 1e3, (p99 or 0) * 1e3, tally.errors, spread=spread, count=tally.done)
 
     def _check(self, requests: int, errors: int, reason: str = "") -> None:
         if not requests or errors * 2 > requests:

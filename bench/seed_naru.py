@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select
 
-from bench.content import REGISTRY, Content, Image
+from bench.content import REGISTRY, Content, Image, PullImage, shared_blobs
 from bench.payload import Blob, BlobMaker
 from naru.core.digest import Digest, new_key
 from naru.core.manifest import parse
@@ -27,6 +27,7 @@ from naru.db.schema import (
     images,
     link_reviews,
     manifests,
+    projects,
     registries,
     tags,
 )
@@ -59,6 +60,27 @@ def seed_garbage(data: Path, count: int, origin: str) -> range:
             writer.add(link_reviews, image_id=image_id, blob_id=blob_id, due_at=1)
         writer.flush()
     return range(first, first + count)
+
+
+def seed_old(data: Path, number: int, images_wanted: int) -> str:
+    """Images of 100 tagged artifacts each, for a cleanup run to delete; the server is stopped. A pattern of them."""
+    with _engine(data).begin() as tx:
+        writer = _Writer(tx, data / "storage" / "blobs")
+        for one in range(images_wanted):
+            image = PullImage(1_000_000 * (number + 1) + one)
+            image.name = f"{REGISTRY}/old-{number}-{one:04d}"
+            writer.add_image(image)
+        writer.flush()
+    return f"old-{number}-*"
+
+
+def appkey(data: Path) -> str:
+    """Of the default project."""
+    engine = _engine(data)
+    with engine.connect() as tx:
+        found: str = tx.execute(select(projects.c.appkey).order_by(projects.c.id).limit(1)).scalar_one()
+    engine.dispose()
+    return found
 
 
 class GarbageWatch:
@@ -110,6 +132,10 @@ class _Writer:
         self._pending: dict[Table, Rows] = {table: [] for table in self.ORDER}
         self._ids = {table: self._numbers(table) for table in (blobs, images, artifacts, tags)}
         self._blobs: dict[str, int] = {}
+        for blob in shared_blobs():  # a second seeding finds those of the first
+            found = tx.execute(select(blobs.c.id).where(blobs.c.digest == blob.digest)).scalar()
+            if found is not None:
+                self._blobs[blob.digest] = found
 
     def _numbers(self, table: Table) -> Iterator[int]:
         number = self._tx.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()

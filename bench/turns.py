@@ -26,6 +26,8 @@ class Sample:
     p99: float | None = None
     errors: int = 0
     peak_rss: int = 0  # bytes; filled in by ``Bench.compare``
+    spread: list[float] = field(default_factory=list, repr=False)  # the latencies' permilles, where the driver has them
+    count: int = 0  # of the requests that they are of
 
 
 @dataclass(slots=True)
@@ -136,6 +138,17 @@ class Bench:
                 server.start()
             except BenchError as error:
                 self.say(f"{server.name} does not start again: {error}")
+
+
+def joint_percentile(samples: Sequence[Sample], share: float) -> float:
+    """Of the requests of all samples together, from their permilles; 0 of nothing."""
+    points = sorted((value, one.count) for one in samples for value in one.spread)
+    left = share * sum(count for _value, count in points)
+    for value, count in points:
+        left -= count
+        if left <= 0:
+            return value
+    return 0.0
 
 
 def percentile(values: list[float], share: float) -> float | None:

@@ -94,12 +94,14 @@ async def storm(naru: Naru, seconds: float, crew: int) -> None:
     until = time.monotonic() + seconds
     pushers = [Pusher(naru, number, crew, until) for number in range(crew)]
     collected = 0
+    naru.core.collector.is_busy = lambda: False  # it would leave the pushers most of the time
 
     async def collect() -> None:
         nonlocal collected
         while time.monotonic() < until:
             naru.clock.advance(0.001)
-            collected += (await naru.core.collector.run()).blobs
+            report = await naru.core.collector.run()
+            collected += report.links + report.blobs
             await asyncio.sleep(0)
 
     await asyncio.gather(collect(), *(pusher.run() for pusher in pushers))

@@ -34,6 +34,7 @@ from naru.services.images import Images
 from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
 from naru.services.matching import Matching
+from naru.services.pacing import Traffic
 from naru.services.protection import Protection
 from naru.services.secrets import derive
 from naru.services.sessions import Sessions
@@ -137,6 +138,8 @@ class Application:
         self.outbound = Outbound(
             ports=settings.outbound_ports, networks=settings.outbound_networks, agent=f"naru/{__version__}"
         )
+        traffic = Traffic(lambda: (self.drain.active, self.drain.ended))
+        core.collector.is_busy = traffic.is_busy
         vault = Vault(derive(key, "secrets at rest"))
         self.deliveries = Deliveries(
             database=database,
@@ -144,7 +147,7 @@ class Application:
             sender=Sender(
                 outgoing=self.outbound, vault=vault, clock=clock, timeout_seconds=settings.webhook_timeout_seconds
             ),
-            pacer=Pacer(lambda: (self.drain.active, self.drain.ended)),
+            pacer=Pacer(traffic.is_busy),
             give_up_hours=settings.webhook_give_up_hours,
             history_days=settings.webhook_history_days,
             alone=self.alone,

@@ -1,23 +1,14 @@
-"""Blobs, their links, uploads, and what the collector asks. See ``db.schema.blobs`` for the two queues."""
+"""Blobs, their links and uploads. What the collector asks is in ``db.collection``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, delete, select, update
 
 from naru.db import usage
 from naru.db.engine import execute, execute_many
-from naru.db.schema import (
-    artifact_blobs,
-    blob_links,
-    blob_reviews,
-    blobs,
-    doomed_files,
-    link_reviews,
-    uploads,
-)
+from naru.db.schema import blob_links, blobs, uploads
 
 FIND_BLOB = "SELECT id, storage_key, damaged FROM blobs WHERE digest = ?"
 ADD_BLOB = """
@@ -51,17 +42,6 @@ class LinkedBlob:
 
     spare_key: str | None = None
     missing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What one step of the collector did, and the files that it left to remove."""
-
-    reviewed: int
-    links: int
-    blobs: int
-    bytes: int
-    keys: tuple[str, ...]
 
 
 def link_blob(
@@ -164,123 +144,3 @@ def expired_uploads(tx: Connection, before: int, limit: int) -> list[str]:
     """Ids of uploads that nobody has touched since ``before``, oldest first."""
     asked = select(uploads.c.id).where(uploads.c.updated_at < before).order_by(uploads.c.updated_at).limit(limit)
     return list(tx.execute(asked).scalars())
-
-
-# The collector.
-
-
-def collect(tx: Connection, now: int, limit: int) -> Collected:
-    """One bounded step: look at up to ``limit`` links and blobs whose time has come; cut, drop and doom what nothing
-    uses.
-
-    The check and the delete are one transaction, so a push either sees the blob and keeps it, or does not see it.
-    """
-    due = tx.execute(
-        select(link_reviews.c.image_id, link_reviews.c.blob_id)
-        .where(link_reviews.c.due_at <= now)
-        .order_by(link_reviews.c.due_at)
-        .limit(limit)
-    ).all()
-    pairs = [(image_id, blob_id) for image_id, blob_id in due]
-    candidates: set[int] = set()
-    links = 0
-    if pairs:
-        cut = tx.execute(_cut_unused, {"pairs": pairs}).scalars().all()  # their reviews go with them
-        links = len(cut)
-        candidates.update(cut)
-        tx.execute(_forget_reviews, {"pairs": pairs})  # in use: off the queue until their artifacts go
-    reviews = list(tx.execute(select(blob_reviews.c.blob_id).limit(limit)).scalars())
-    if reviews:
-        tx.execute(_forget_blob_reviews, {"ids": reviews})
-        candidates.update(reviews)
-    dropped = tx.execute(_drop_unlinked, {"ids": sorted(candidates)}).all() if candidates else []
-    if dropped:
-        execute_many(tx, DOOM, [(key, now) for key, _size in dropped])
-    return Collected(
-        reviewed=len(due) + len(reviews),
-        links=links,
-        blobs=len(dropped),
-        bytes=sum(size for _key, size in dropped),
-        keys=tuple(key for key, _size in dropped),
-    )
-
-
-# A statement for a whole step, not one a row: a step keeps the one writer busy for a few milliseconds.
-_cut_unused = (
-    delete(blob_links)
-    .where(
-        tuple_(blob_links.c.image_id, blob_links.c.blob_id).in_(bindparam("pairs", expanding=True)),
-        ~exists().where(
-            artifact_blobs.c.image_id == blob_links.c.image_id, artifact_blobs.c.blob_id == blob_links.c.blob_id
-        ),
-    )
-    .returning(blob_links.c.blob_id)
-)
-_forget_reviews = delete(link_reviews).where(
-    tuple_(link_reviews.c.image_id, link_reviews.c.blob_id).in_(bindparam("pairs", expanding=True))
-)
-_forget_blob_reviews = delete(blob_reviews).where(blob_reviews.c.blob_id.in_(bindparam("ids", expanding=True)))
-_drop_unlinked = (
-    delete(blobs)
-    .where(blobs.c.id.in_(bindparam("ids", expanding=True)), ~exists().where(blob_links.c.blob_id == blobs.c.id))
-    .returning(blobs.c.storage_key, blobs.c.size)
-)
-
-
-def doomed(tx: Connection, limit: int) -> list[str]:
-    """Storage keys of files to remove, left over from a crash or an earlier step."""
-    return list(tx.execute(select(doomed_files.c.storage_key).limit(limit)).scalars())
-
-
-def forget_doomed(tx: Connection, keys: Iterable[str]) -> None:
-    """The files are gone."""
-    tx.execute(_forget_doomed, {"keys": list(keys)})
-
-
-_forget_doomed = delete(doomed_files).where(doomed_files.c.storage_key.in_(bindparam("keys", expanding=True)))
-
-
-#: How many blobs one look at what could be freed counts; beyond it the figure is a lower bound.
-RECLAIMABLE_LIMIT = 20_000
-
-_RECLAIMABLE = """
-    WITH candidates (blob_id) AS (
-        SELECT r.blob_id FROM link_reviews r WHERE r.due_at <= ? AND NOT EXISTS (SELECT 1 FROM artifact_blobs u
-            WHERE u.image_id = r.image_id AND u.blob_id = r.blob_id)
-        UNION SELECT blob_id FROM blob_reviews
-        LIMIT ?
-    )
-    SELECT count(*), coalesce(sum(b.size), 0) FROM candidates c JOIN blobs b ON b.id = c.blob_id
-    WHERE NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id AND (
-        NOT EXISTS (SELECT 1 FROM link_reviews r
-            WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id AND r.due_at <= ?)
-        OR EXISTS (SELECT 1 FROM artifact_blobs u WHERE u.image_id = l.image_id AND u.blob_id = l.blob_id)))
-"""
-_DUE = """
-    SELECT EXISTS (SELECT 1 FROM link_reviews WHERE due_at <= ?) OR EXISTS (SELECT 1 FROM blob_reviews)
-        OR EXISTS (SELECT 1 FROM doomed_files) OR EXISTS (SELECT 1 FROM uploads WHERE updated_at < ?)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Reclaimable:
-    """What a run of the collector would free now. ``exact`` False: there is more than was counted."""
-
-    blobs: int
-    bytes: int
-    uploads: int
-    exact: bool
-
-
-def reclaimable(tx: Connection, now: int, uploads_before: int) -> Reclaimable:
-    """What nothing uses and whose time has come; uploads that nobody has touched since ``uploads_before``."""
-    blobs_found, size = execute(tx, _RECLAIMABLE, (now, RECLAIMABLE_LIMIT, now)).fetchone()
-    asked = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE updated_at < ? LIMIT ?) AS old"
-    expired = execute(tx, asked, (uploads_before, RECLAIMABLE_LIMIT)).fetchone()[0]
-    exact = blobs_found < RECLAIMABLE_LIMIT and expired < RECLAIMABLE_LIMIT
-    return Reclaimable(int(blobs_found), int(size), int(expired), exact)
-
-
-def collection_due(tx: Connection, now: int, uploads_before: int) -> bool:
-    """Whether a run of the collector has anything to look at."""
-    return bool(execute(tx, _DUE, (now, uploads_before)).fetchone()[0])

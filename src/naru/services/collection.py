@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from naru.core.audit import Action
 from naru.core.errors import NaruError, NotFound, Unavailable
@@ -23,25 +23,37 @@ from naru.core.permissions import AccountGrant
 from naru.core.ports import BlobStore, Clock, StoredBlob, UploadArea
 from naru.db import audit, queue
 from naru.db import blobs as blob_rows
-from naru.db.blobs import Reclaimable
+from naru.db import collection as rows
+from naru.db.collection import Dropped, Reclaimable
 from naru.db.engine import Database
 from naru.db.fsck import without_row
 from naru.db.queue import Execution
 from naru.services.collect_soon import put_off
 from naru.services.fsck import ORPHAN_MICROSECONDS
+from naru.services.pacing import Pace
 from naru.services.trash import Trash
 
 __all__ = ["Collector", "Execution", "Reclaimable", "Report"]
 
 log = logging.getLogger(__name__)
 
-#: Reviews in one transaction: a few milliseconds, so that pushes wait no longer than that.
+T = TypeVar("T")
+
+#: Files or uploads in one step of the sweeps.
 STEP = 200
 
 #: Objects without a row of a shared store are looked for once in so many seconds.
 SWEEP_SECONDS = 24 * 3600
 #: A request that has been writing one object for longer is dead.
 UNFINISHED_MICROSECONDS = 2 * 24 * 3600 * 1_000_000
+
+#: What a step may keep the one writer busy, so that pushes wait no longer than that; and the share of the time that is
+#: the collector's while requests are answered.
+STEP_SECONDS = 0.008
+SHARE = 0.4
+
+#: Blobs that are put in the order of their digests at once: the more, the fewer pages of the indexes a step touches.
+WINDOW = 20_000
 
 #: Files without a row that crashes may explain: each belongs to one request that was under way. More are not removed.
 MOST_ORPHANS = 500
@@ -92,6 +104,8 @@ class Collector:
         self._task: asyncio.Task[None] | None = None
         self._running = asyncio.Lock()
         self._figure: Reclaimable | None = None
+        #: Whether requests are being answered, which are to have most of the time.
+        self.is_busy: Callable[[], bool] = lambda: False
 
     async def run(
         self,
@@ -116,33 +130,83 @@ class Collector:
                     progress(report)
 
             await self._trash.expire(of_trash)  # before the blobs that it lets go
-            while True:
-                began = time.monotonic()
-                now = self._clock.now() + ahead_seconds * 1_000_000
-                step = await self._database.write(lambda tx, now=now: blob_rows.collect(tx, now, STEP))  # type: ignore[misc]
-                report.reviewed += step.reviewed
-                report.links += step.links
-                report.blobs += step.blobs
-                report.bytes += step.bytes
-                await self._remove(list(step.keys), report)
-                if progress is not None:
-                    progress(report)
-                if step.reviewed == 0:
-                    break
-                # Half of the time belongs to pushes and pulls, however much there is to collect.
-                await asyncio.sleep(time.monotonic() - began)
+            await self._collect(ahead_seconds * 1_000_000, report, progress or (lambda _report: None))
             await self._remove_left_over(report)
         return report
+
+    async def _collect(self, ahead: int, report: Report, progress: Callable[[Report], None]) -> None:
+        """Cut links, a window of them, then drop the blobs that they leave, until both queues were empty for a moment:
+        what falls due from then on is the next run's."""
+        looked = WINDOW
+        while looked >= WINDOW:
+            looked = await self._cut_links(ahead, report, progress)
+            blobs = await self._database.read(lambda tx: rows.reviewed_blobs(tx, WINDOW))
+            await self._drop_blobs(blobs, report, progress)
+            looked = max(looked, len(blobs))
+
+    async def _cut_links(self, ahead: int, report: Report, progress: Callable[[Report], None]) -> int:
+        """How many links were looked at."""
+        pace, looked = self._pace(), 0
+        while looked < WINDOW:
+            pace.begin()
+            now, size = self._clock.now() + ahead, pace.size
+            step, seconds = await self._timed(lambda tx, now=now, size=size: rows.cut_links(tx, now, size))  # type: ignore[misc]
+            looked += step.reviewed
+            report.reviewed += step.reviewed
+            report.links += step.links
+            progress(report)
+            if step.reviewed < size:
+                break
+            pace.took(seconds)
+            await pace.rest()
+        return looked
+
+    async def _drop_blobs(self, blobs: list[int], report: Report, progress: Callable[[Report], None]) -> None:
+        """Rows go first, then files; that the files are gone is noted in the transaction of the next rows."""
+        pace, start = self._pace(), 0
+        gone: tuple[str, ...] = ()
+        while start < len(blobs):
+            pace.begin()
+            now, ids, size = self._clock.now(), blobs[start : start + pace.size], pace.size
+
+            def step(tx: Any, ids: list[int] = ids, gone: tuple[str, ...] = gone, now: int = now) -> Dropped:
+                rows.forget_doomed(tx, gone)
+                return rows.drop_blobs(tx, ids, now)
+
+            dropped, seconds = await self._timed(step)
+            await self._blobs.delete(list(dropped.keys))
+            start, gone = start + size, dropped.keys
+            report.reviewed += len(ids)
+            report.blobs += len(dropped.keys)
+            report.bytes += dropped.bytes
+            report.files += len(dropped.keys)
+            progress(report)
+            pace.took(seconds)
+            await pace.rest()
+        if gone:
+            await self._database.write(lambda tx: rows.forget_doomed(tx, gone))
+
+    def _pace(self) -> Pace:
+        return Pace(self.is_busy, seconds=STEP_SECONDS, share=SHARE)
+
+    async def _timed(self, function: Callable[[Any], T]) -> tuple[T, float]:
+        """Its result, and the seconds for which it kept the writer."""
+
+        def timed(tx: Any) -> tuple[T, float]:
+            began = time.monotonic()
+            return function(tx), time.monotonic() - began
+
+        return await self._database.write(timed)
 
     async def _remove(self, keys: list[str], report: Report) -> None:
         if keys:
             await self._blobs.delete(keys)
-            await self._database.write(lambda tx: blob_rows.forget_doomed(tx, keys))
+            await self._database.write(lambda tx: rows.forget_doomed(tx, keys))
             report.files += len(keys)
 
     async def _remove_left_over(self, report: Report) -> None:
         """Files whose rows went before a crash, or whose damaged bytes were replaced."""
-        while keys := await self._database.read(lambda tx: blob_rows.doomed(tx, STEP)):
+        while keys := await self._database.read(lambda tx: rows.doomed(tx, STEP)):
             await self._remove(keys, report)
 
     async def _sweep_uploads(self, report: Report) -> None:
@@ -337,15 +401,13 @@ class Collector:
     async def _refresh(self) -> Reclaimable:
         now = self._clock.now()
         before = now - self._upload_expiry
-        self._figure = await self._database.read(lambda tx: blob_rows.reclaimable(tx, now, before))
+        self._figure = await self._database.read(lambda tx: rows.reclaimable(tx, now, before))
         return self._figure
 
     async def _something_due(self) -> bool:
         now = self._clock.now()
         before = now - self._upload_expiry
-        if await self._trash.is_due() or await self._database.read(
-            lambda tx: blob_rows.collection_due(tx, now, before)
-        ):
+        if await self._trash.is_due() or await self._database.read(lambda tx: rows.collection_due(tx, now, before)):
             return True
         async for pending in self._area.pending():
             if pending.modified < before:

@@ -1,0 +1,157 @@
+"""The collector's steps, and what it would free. See ``db.schema.blobs`` for the two queues.
+
+Links go first, in the order in which they fall due; a blob that lost one is put on the second queue. Blobs go from that
+one in the order of their digests, many at a time: digests are random, so in any other order each blob of a large store
+would touch index pages and a folder of its own, and cost several times as much as one of a small store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from naru.db.engine import execute
+
+DUE_LINKS = "SELECT image_id, blob_id FROM link_reviews WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+# A statement for many rows, not one a row: the writer's thread lets go of the interpreter for all of it. {} is a list
+# of as many placeholders as there are rows. Image by image, since SQLite reads the whole table for (a, b) IN (pairs).
+CUT_UNUSED = """
+    DELETE FROM blob_links WHERE image_id = ? AND blob_id IN ({}) AND NOT EXISTS (SELECT 1 FROM artifact_blobs u
+        WHERE u.image_id = blob_links.image_id AND u.blob_id = blob_links.blob_id)
+    RETURNING blob_id
+"""
+REVIEW_BLOBS = "INSERT INTO blob_reviews (blob_id) VALUES {} ON CONFLICT DO NOTHING"
+FORGET_LINK_REVIEWS = "DELETE FROM link_reviews WHERE image_id = ? AND blob_id IN ({})"
+#: CROSS JOIN keeps SQLite from reading all blobs in the order of their index.
+REVIEWED = """
+    SELECT b.id FROM (SELECT blob_id FROM blob_reviews LIMIT ?) r CROSS JOIN blobs b WHERE b.id = r.blob_id
+    ORDER BY b.digest
+"""
+DROP_UNLINKED = """
+    DELETE FROM blobs WHERE id IN ({}) AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = blobs.id)
+    RETURNING storage_key, size
+"""
+FORGET_BLOB_REVIEWS = "DELETE FROM blob_reviews WHERE blob_id IN ({})"
+DOOM = "INSERT INTO doomed_files (storage_key, created_at) VALUES {} ON CONFLICT DO NOTHING"
+DOOMED = "SELECT storage_key FROM doomed_files LIMIT ?"
+FORGET_DOOMED = "DELETE FROM doomed_files WHERE storage_key IN ({})"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How many links a step looked at, and how many of them it cut."""
+
+    reviewed: int
+    links: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Bytes of the blobs that a step dropped, and their files, which are left to remove."""
+
+    bytes: int
+    keys: tuple[str, ...]
+
+
+def _list(one: str, count: int) -> str:
+    return ", ".join([one] * count)
+
+
+def cut_links(tx: Connection, now: int, limit: int) -> Cut:
+    """Look at up to ``limit`` links whose time has come: those that nothing uses go, the others leave the queue until
+    an artifact that used them goes.
+
+    The check and the delete are one transaction, so a push either sees the link and keeps it, or does not see it.
+    """
+    due: dict[int, list[int]] = {}
+    for image_id, blob_id in execute(tx, DUE_LINKS, (now, limit)).fetchall():
+        due.setdefault(image_id, []).append(blob_id)
+    reviewed = links = 0
+    for image_id, ids in due.items():
+        marks = _list("?", len(ids))
+        cut = [row[0] for row in execute(tx, CUT_UNUSED.format(marks), (image_id, *ids)).fetchall()]
+        if cut:  # their reviews went with them
+            execute(tx, REVIEW_BLOBS.format(_list("(?)", len(cut))), cut)
+        if len(cut) < len(ids):
+            execute(tx, FORGET_LINK_REVIEWS.format(marks), (image_id, *ids))
+        reviewed += len(ids)
+        links += len(cut)
+    return Cut(reviewed, links)
+
+
+def reviewed_blobs(tx: Connection, limit: int) -> list[int]:
+    """Ids of up to ``limit`` blobs that lost links, in the order of their digests."""
+    return [row[0] for row in execute(tx, REVIEWED, (limit,)).fetchall()]
+
+
+def drop_blobs(tx: Connection, ids: Sequence[int], now: int) -> Dropped:
+    """Drop those of the blobs that nothing links, and doom their files; the others leave the queue. In one transaction,
+    as above."""
+    if not ids:
+        return Dropped(0, ())
+    gone = execute(tx, DROP_UNLINKED.format(_list("?", len(ids))), ids).fetchall()
+    if gone:  # their reviews went with them
+        values = [value for key, _size in gone for value in (key, now)]
+        execute(tx, DOOM.format(_list("(?, ?)", len(gone))), values)
+    if len(gone) < len(ids):
+        execute(tx, FORGET_BLOB_REVIEWS.format(_list("?", len(ids))), ids)
+    return Dropped(sum(size for _key, size in gone), tuple(key for key, _size in gone))
+
+
+def doomed(tx: Connection, limit: int) -> list[str]:
+    """Storage keys of files to remove, left over from a crash or an earlier step."""
+    return [row[0] for row in execute(tx, DOOMED, (limit,)).fetchall()]
+
+
+def forget_doomed(tx: Connection, keys: Sequence[str]) -> None:
+    """The files are gone."""
+    if keys:
+        execute(tx, FORGET_DOOMED.format(_list("?", len(keys))), keys)
+
+
+#: How many blobs one look at what could be freed counts; beyond it the figure is a lower bound.
+RECLAIMABLE_LIMIT = 20_000
+
+_RECLAIMABLE = """
+    WITH candidates (blob_id) AS (
+        SELECT r.blob_id FROM link_reviews r WHERE r.due_at <= ? AND NOT EXISTS (SELECT 1 FROM artifact_blobs u
+            WHERE u.image_id = r.image_id AND u.blob_id = r.blob_id)
+        UNION SELECT blob_id FROM blob_reviews
+        LIMIT ?
+    )
+    SELECT count(*), coalesce(sum(b.size), 0) FROM candidates c JOIN blobs b ON b.id = c.blob_id
+    WHERE NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id AND (
+        NOT EXISTS (SELECT 1 FROM link_reviews r
+            WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id AND r.due_at <= ?)
+        OR EXISTS (SELECT 1 FROM artifact_blobs u WHERE u.image_id = l.image_id AND u.blob_id = l.blob_id)))
+"""
+_DUE = """
+    SELECT EXISTS (SELECT 1 FROM link_reviews WHERE due_at <= ?) OR EXISTS (SELECT 1 FROM blob_reviews)
+        OR EXISTS (SELECT 1 FROM doomed_files) OR EXISTS (SELECT 1 FROM uploads WHERE updated_at < ?)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimable:
+    """What a run of the collector would free now. ``exact`` False: there is more than was counted."""
+
+    blobs: int
+    bytes: int
+    uploads: int
+    exact: bool
+
+
+def reclaimable(tx: Connection, now: int, uploads_before: int) -> Reclaimable:
+    """What nothing uses and whose time has come; uploads that nobody has touched since ``uploads_before``."""
+    blobs_found, size = execute(tx, _RECLAIMABLE, (now, RECLAIMABLE_LIMIT, now)).fetchone()
+    asked = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE updated_at < ? LIMIT ?) AS old"
+    expired = execute(tx, asked, (uploads_before, RECLAIMABLE_LIMIT)).fetchone()[0]
+    exact = blobs_found < RECLAIMABLE_LIMIT and expired < RECLAIMABLE_LIMIT
+    return Reclaimable(int(blobs_found), int(size), int(expired), exact)
+
+
+def collection_due(tx: Connection, now: int, uploads_before: int) -> bool:
+    """Whether a run of the collector has anything to look at."""
+    return bool(execute(tx, _DUE, (now, uploads_before)).fetchone()[0])
