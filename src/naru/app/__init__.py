@@ -167,6 +167,7 @@ class Application:
             dropped=lambda: self._access_log.dropped,
             jobs=self.jobs.figures,
             reclaimable=core.collector.last_figure,
+            webhooks=self.deliveries.figures,
         )
         handlers = Handlers(None if self._telemetry is None else self._telemetry.job)
         handlers.add(Collect, core.collector.handle)

@@ -289,6 +289,19 @@ class Verdict(StrEnum):
     FAILED = "failed"  # the receiver is away or wrong: the next event would fare no better
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How deliveries stand. ``tried``: tries since the start, by what came of them. ``new``: events that are not spread
+    to their targets yet; ``waiting``: deliveries still to be made, also of targets that are switched off.
+    ``oldest_seconds``: the age of the oldest event that a target which works or is tried again has not heard of."""
+
+    tried: Mapping[Verdict, int]
+    new: int
+    waiting: int
+    oldest_seconds: float | None
+    suspended: int
+
+
 #: Statuses that speak of this event's content, not of the receiver's state or of our credentials.
 _OF_THE_EVENT = frozenset({400, 406, 409, 411, 413, 414, 415, 422})
 #: Tries of an event that its receiver refuses.

@@ -50,7 +50,7 @@ UNFINISHED_MICROSECONDS = 2 * 24 * 3600 * 1_000_000
 #: What a step may keep the one writer busy, so that pushes wait no longer than that; and the share of the time that is
 #: the collector's while requests are answered.
 STEP_SECONDS = 0.008
-SHARE = 0.4
+SHARE = 0.25
 
 #: Blobs that are put in the order of their digests at once: the more, the fewer pages of the indexes a step touches.
 WINDOW = 20_000

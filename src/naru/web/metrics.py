@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from naru.core.errors import NaruError
 from naru.core.jobs import Figures
+from naru.core.webhooks import Figures as Deliveries
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -40,7 +41,8 @@ class _Series:
 
 class Metrics(Collector):
     """``active`` and ``dropped`` tell, when asked, how many requests run and how many access log lines were dropped;
-    ``jobs`` and ``reclaimable`` (blobs and bytes; None: nobody looked yet), how the queue and the store stand."""
+    ``jobs``, ``webhooks`` and ``reclaimable`` (blobs and bytes; None: nobody looked yet), how queues and the store
+    stand."""
 
     def __init__(
         self,
@@ -49,12 +51,15 @@ class Metrics(Collector):
         dropped: Callable[[], int],
         jobs: Callable[[], Awaitable[Figures]],
         reclaimable: Callable[[], tuple[int, int] | None],
+        webhooks: Callable[[], Awaitable[Deliveries]],
     ) -> None:
         self._active = active
         self._dropped = dropped
         self._jobs = jobs
         self._reclaimable = reclaimable
+        self._webhooks = webhooks
         self._figures = Figures({}, {})
+        self._deliveries: Deliveries | None = None
         self._job_series: dict[tuple[str, str], _Series] = {}
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._registry = CollectorRegistry()
@@ -103,6 +108,8 @@ class Metrics(Collector):
         )
 
         yield from self._of_jobs()
+        if self._deliveries is not None:
+            yield from _of_webhooks(self._deliveries)
 
     def _of_jobs(self) -> Iterable[Metric]:
         seconds = HistogramMetricFamily(
@@ -132,4 +139,24 @@ class Metrics(Collector):
         """The page. What the database does not tell now is shown as it was told last."""
         with suppress(NaruError):
             self._figures = await self._jobs()
+            self._deliveries = await self._webhooks()
         return generate_latest(self._registry)
+
+
+def _of_webhooks(found: Deliveries) -> Iterable[Metric]:
+    tries = CounterMetricFamily(
+        "naru_webhook_tries", "Tries of webhook deliveries, by what came of them.", labels=("outcome",)
+    )
+    for outcome, count in found.tried.items():
+        tries.add_metric((outcome.value,), count)
+    yield tries
+    yield GaugeMetricFamily("naru_webhook_new_events", "Events that are not given to their targets yet.", found.new)
+    yield GaugeMetricFamily("naru_webhook_waiting_deliveries", "Deliveries still to be made.", found.waiting)
+    yield GaugeMetricFamily(
+        "naru_webhook_oldest_seconds",
+        "Age of the oldest event that a target which is not switched off has not heard of.",
+        found.oldest_seconds or 0.0,
+    )
+    yield GaugeMetricFamily(
+        "naru_webhook_suspended_targets", "Targets that failed for too long and were switched off.", found.suspended
+    )

@@ -51,7 +51,7 @@ TRIED = """
 """
 WORKED = """
     UPDATE webhook_targets SET failures = 0, failing_since = NULL, retry_at = NULL, notice = NULL, dropped = 0,
-        waiting = waiting - 1, lease_until = ?
+        waiting = waiting - ?, lease_until = ?
     WHERE id = ?
 """
 GAVE_UP_ONE = """
@@ -169,12 +169,17 @@ def add_try(tx: Connection, delivery_id: int, tried: Try, status: str, finished_
     return number
 
 
-def delivered(tx: Connection, held: Lane, lease: int, delivery_id: int, tried: Try, until: int) -> bool:
-    """It arrived; the lease goes on until ``until``. False when the lease is another's by now: nothing was changed."""
+def delivered(tx: Connection, held: Lane, lease: int, arrived: Sequence[tuple[int, Try]], until: int) -> bool:
+    """Deliveries (by id) that arrived; the lease goes on until ``until``. False when the lease is another's by now:
+    nothing was changed."""
     if not _is_mine(tx, held.target_id, lease):
         return False
-    if add_try(tx, delivery_id, tried, "Success", tried.at + tried.duration) is not None:  # None: given up meanwhile
-        execute(tx, WORKED, (until, held.target_id))
+    noted = 0
+    for delivery_id, tried in arrived:
+        # None: it was given up meanwhile.
+        noted += add_try(tx, delivery_id, tried, "Success", tried.at + tried.duration) is not None
+    if noted:
+        execute(tx, WORKED, (noted, until, held.target_id))
     return True
 
 

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import random
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,21 @@ from naru.core.audit import Action, Actor
 from naru.core.errors import NaruError
 from naru.core.permissions import RegistryFacts
 from naru.core.ports import Clock
-from naru.core.webhooks import REFUSED_TRIES, Event, Events, EventType, Verdict, delay, message, row_id, verdict
+from naru.core.webhooks import (
+    REFUSED_TRIES,
+    Event,
+    Events,
+    EventType,
+    Figures,
+    Verdict,
+    delay,
+    message,
+    row_id,
+    verdict,
+)
 from naru.db import audit
 from naru.db.engine import Database
-from naru.db.webhooks import history, lanes, outbox
+from naru.db.webhooks import figures, history, lanes, outbox
 from naru.db.webhooks.lanes import Lane, Try, Waiting
 from naru.db.webhooks.policies import Target, Webhook
 from naru.services.webhooks.pacing import LATE, Pacer
@@ -37,8 +49,10 @@ BUSY_BATCH = 8
 #: Targets that are sent to at once; those that failed before get half of the places, so that receivers that stall,
 #: however many, leave room.
 PLACES = 256
-#: Deliveries of a target that are read at once.
-AT_ONCE = 10
+#: Deliveries of a target that are read at once, and noted together when they arrive one after the other; with the first
+#: that ends so many seconds after the last note. A crash in between sends them again.
+AT_ONCE = 20
+NOTE_SECONDS = 1.0
 LEASE = 120_000_000  # microseconds; far above what a try may take
 POLL_SECONDS = 0.5
 PRUNE_SECONDS = 60.0
@@ -78,6 +92,8 @@ class Deliveries:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tests = asyncio.Semaphore(8)
+        self._stopping = False
+        self._tried = dict.fromkeys(Verdict, 0)
 
     # The loop
 
@@ -88,6 +104,7 @@ class Deliveries:
 
     async def aclose(self) -> None:
         """What is being sent may end in a moment; the rest is sent after the next start."""
+        self._stopping = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -180,31 +197,54 @@ class Deliveries:
             now = self._clock.now()
             if not await self._database.write(lambda tx: lanes.claim(tx, target_id, lease, now + LEASE, now)):
                 return
-            while True:
+            while not self._stopping:
                 # Anew each time: its owner may have given it another address or secret.
                 lane, waiting = await self._database.read(lambda tx: lanes.next_deliveries(tx, target_id, AT_ONCE))
                 if lane is None or not waiting:
                     break
-                for one in waiting:
-                    if not await self._deliver(lane, lease, one):
-                        return
+                if not await self._deliver_all(lane, lease, waiting):
+                    return
             await self._database.write(lambda tx: lanes.release(tx, target_id, lease))
         except NaruError as error:
             log.warning("webhooks: target %d waits until its lease ends: %s", target_id, error)
         except Exception:
             log.exception("webhooks: target %d waits until its lease ends", target_id)
 
-    async def _deliver(self, lane: Lane, lease: int, one: Waiting) -> bool:
-        """Try once and note what came; whether the lane goes on."""
-        await self._pacer.turn(self._clock.now() - one.event_at)
-        tried, retry_after = await self._sender.send(lane, one)
-        came = verdict(tried.http_status)
+    async def _deliver_all(self, lane: Lane, lease: int, waiting: list[Waiting]) -> bool:
+        """Try one after the other and note what came; whether the lane goes on."""
+        arrived: list[tuple[int, Try]] = []
+        since = time.monotonic()
+        for one in waiting:
+            await self._pacer.turn(self._clock.now() - one.event_at)
+            tried, retry_after = await self._sender.send(lane, one)
+            came = verdict(tried.http_status)
+            self._tried[came] += 1
+            if came is Verdict.DELIVERED:
+                arrived.append((one.id, tried))
+                if time.monotonic() - since < NOTE_SECONDS and not self._stopping:
+                    continue
+            if not await self._note(lane, lease, arrived):
+                return False
+            arrived, since = [], time.monotonic()
+            if came is not Verdict.DELIVERED and not await self._missed(lane, lease, one, tried, retry_after):
+                return False
+            if self._stopping:
+                break
+        return await self._note(lane, lease, arrived)
+
+    async def _note(self, lane: Lane, lease: int, arrived: list[tuple[int, Try]]) -> bool:
+        """They arrived; whether the lane is still ours."""
+        if not arrived:
+            return True
         until = self._clock.now() + LEASE
-        if came is Verdict.DELIVERED:
-            return await self._database.write(lambda tx: lanes.delivered(tx, lane, lease, one.id, tried, until))
+        return await self._database.write(lambda tx: lanes.delivered(tx, lane, lease, arrived, until))
+
+    async def _missed(self, lane: Lane, lease: int, one: Waiting, tried: Try, retry_after: str | None) -> bool:
+        """It did not arrive; whether the lane goes on."""
         notice = tried.error or f"{one_line(lane.address)} answered with status {tried.http_status}"
-        if came is Verdict.REFUSED and one.attempts + 1 >= REFUSED_TRIES:
+        if verdict(tried.http_status) is Verdict.REFUSED and one.attempts + 1 >= REFUSED_TRIES:
             told = f"event {row_id('event', one.event_id, one.event_at)} was refused: {notice}"
+            until = self._clock.now() + LEASE
             return await self._database.write(lambda tx: lanes.refused(tx, lane, lease, one.id, tried, told, until))
         await self._failed(lane, lease, one, tried, notice, retry_after)
         return False
@@ -245,6 +285,12 @@ class Deliveries:
         switched_off = await self._database.write(note)
         if switched_off is not None:
             log.warning("webhooks: a target of %s fails for too long and was switched off: %s", switched_off, notice)
+
+    async def figures(self) -> Figures:
+        """How deliveries stand, and what came of the tries since the start."""
+        found = await self._database.read(figures.read)
+        oldest = None if found.oldest is None else max(0, self._clock.now() - found.oldest) / 1_000_000
+        return Figures(dict(self._tried), found.new, found.waiting, oldest, found.suspended)
 
     # Tests
 

@@ -92,7 +92,11 @@ class RetentionExecution(BaseModel):
     untagged: int = Field(description="Artifacts that stay and lost tags.", examples=[0])
     protected: int = Field(description="Artifacts that would go, but for a protection policy.", examples=[2])
     freed: int = Field(
-        description="Bytes that the registry uses no more; of a test, at least so many would be.", examples=[57464288]
+        description=(
+            "Bytes that the registry uses no more. Of a test: of what each artifact has for itself alone, so a lower "
+            "bound; layers that only artifacts of the plan share are freed, too, when the last of them goes."
+        ),
+        examples=[57464288],
     )
 
 

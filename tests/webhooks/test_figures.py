@@ -1,0 +1,81 @@
+"""Deliveries in ``/metrics``, and how they are noted."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests import make
+from tests.conftest import Naru
+from tests.webhooks.receiver import OPEN, hook, receiving
+
+pytestmark = pytest.mark.options(**OPEN)
+
+
+async def figures(naru: Naru) -> dict[str, float]:
+    """Those of webhooks, by name without the common beginning."""
+    page = (await naru.metrics.get("/metrics")).body.decode()
+    lines = [line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("naru_webhook_")]
+    return {name.removeprefix("naru_webhook_"): float(value) for name, value in lines if "_created" not in name}
+
+
+@pytest.mark.options(**OPEN, webhook_give_up_hours=1)
+async def test_what_waits_fails_and_is_switched_off(naru: Naru) -> None:
+    async with receiving() as receiver:
+        await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        await make.image(naru.admin, "team/app", "1")
+        await naru.application.deliveries.settle()
+        found = await figures(naru)
+        assert found == {
+            'tries_total{outcome="delivered"}': 1.0,
+            'tries_total{outcome="refused"}': 0.0,
+            'tries_total{outcome="failed"}': 0.0,
+            "new_events": 0.0,
+            "waiting_deliveries": 0.0,
+            "oldest_seconds": 0.0,
+            "suspended_targets": 0.0,
+        }
+        receiver.always = 500
+        await make.image(naru.admin, "team/app", "2", seed="2")
+        await make.image(naru.admin, "team/app", "3", seed="3")
+        await naru.application.deliveries.settle()
+        naru.clock.advance(60)
+        found = await figures(naru)
+        assert (found["waiting_deliveries"], found["oldest_seconds"]) == (2.0, 60.0)
+        assert found['tries_total{outcome="failed"}'] == 1.0
+        naru.clock.advance(3600)
+        await naru.application.deliveries.settle()
+        found = await figures(naru)
+        assert (found["suspended_targets"], found["waiting_deliveries"], found["oldest_seconds"]) == (1.0, 2.0, 0.0)
+
+
+async def test_deliveries_that_arrive_are_noted_together(naru: Naru) -> None:
+    """One transaction for many: pushes wait for the same writer."""
+    async with receiving() as receiver:
+        await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
+        await naru.application.deliveries.aclose()  # the loop; its parts are called below
+        naru.application.deliveries._stopping = False
+        for number in range(8):
+            await make.image(naru.admin, "team/app", str(number), seed=str(number))
+        writes = 0
+        write = naru.core.database.write
+
+        async def counted(function):  # type: ignore[no-untyped-def]
+            nonlocal writes
+            writes += 1
+            return await write(function)
+
+        naru.core.database.write = counted  # type: ignore[method-assign]
+        await naru.application.deliveries.settle()
+        naru.core.database.write = write  # type: ignore[method-assign]
+        assert receiver.tags == [str(number) for number in range(8)]
+        assert writes <= 2 + 3, "spreading; then claim, note and release of the lane"
+        with closing(sqlite3.connect(naru.core.settings.database_file)) as connection:
+            rows = connection.execute("SELECT status, attempts, http_status FROM webhook_deliveries").fetchall()
+            waiting = connection.execute("SELECT waiting FROM webhook_targets").fetchall()
+            tries = connection.execute("SELECT count(*) FROM webhook_tries").fetchone()
+        assert rows == [("Success", 1, 200)] * 8
+        assert waiting == [(0,)]
+        assert tries == (8,)
