@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Connection
 
 from naru.db import collection
-from naru.db.engine import execute, execute_many, sqlite_engine
+from naru.db.engine import execute, execute_many
 from naru.db.schema import metadata
+from naru.db.sqlite import sqlite_engine
 
 STEP = 20
 #: Links that are due in the small store and in the large one.
@@ -18,7 +19,7 @@ FEW, MANY = 100, 10_000
 
 def stored(path: Path, count: int) -> Connection:
     """A database in which nothing uses ``count`` blobs of one image."""
-    tx = sqlite_engine(path).connect()
+    tx: Connection = sqlite_engine(path).connect()
     metadata.create_all(tx)
     tx.commit()
     execute(tx, "PRAGMA foreign_keys=OFF")  # for the rows around: projects, registries, images

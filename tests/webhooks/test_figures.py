@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -51,7 +50,7 @@ async def test_what_waits_fails_and_is_switched_off(naru: Naru) -> None:
         assert (found["suspended_targets"], found["waiting_deliveries"], found["oldest_seconds"]) == (1.0, 2.0, 0.0)
 
 
-async def test_deliveries_that_arrive_are_noted_together(naru: Naru) -> None:
+async def test_deliveries_that_arrive_are_noted_together(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
     """One transaction for many: pushes wait for the same writer."""
     async with receiving() as receiver:
         await hook(naru, receiver.url, events=["PUSH_ARTIFACT"])
@@ -60,22 +59,21 @@ async def test_deliveries_that_arrive_are_noted_together(naru: Naru) -> None:
         for number in range(8):
             await make.image(naru.admin, "team/app", str(number), seed=str(number))
         writes = 0
-        write = naru.core.database.write
+        write: Any = naru.core.database.write
 
-        async def counted(function):  # type: ignore[no-untyped-def]
+        async def counted(*arguments: Any) -> Any:
             nonlocal writes
             writes += 1
-            return await write(function)
+            return await write(*arguments)
 
-        naru.core.database.write = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(naru.core.database, "write", counted)
         await naru.application.deliveries.settle()
-        naru.core.database.write = write  # type: ignore[method-assign]
+        monkeypatch.undo()
         assert receiver.tags == [str(number) for number in range(8)]
         assert writes <= 2 + 3, "spreading; then claim, note and release of the lane"
-        with closing(sqlite3.connect(naru.core.settings.database_file)) as connection:
-            rows = connection.execute("SELECT status, attempts, http_status FROM webhook_deliveries").fetchall()
-            waiting = connection.execute("SELECT waiting FROM webhook_targets").fetchall()
-            tries = connection.execute("SELECT count(*) FROM webhook_tries").fetchone()
-        assert rows == [("Success", 1, 200)] * 8
-        assert waiting == [(0,)]
-        assert tries == (8,)
+        rows = naru.rows("SELECT status, attempts, http_status FROM webhook_deliveries")
+        waiting = naru.rows("SELECT waiting FROM webhook_targets")
+        tries = naru.rows("SELECT count(*) FROM webhook_tries")
+        assert [tuple(row) for row in rows] == [("Success", 1, 200)] * 8
+        assert waiting[0][0] == 0
+        assert tries[0][0] == 8
