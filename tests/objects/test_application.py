@@ -179,9 +179,9 @@ async def test_old_objects_without_a_row_are_swept_and_nothing_else(stored: Naru
     kept = await chunked(stored, "team/app", b"1" * 2 * MIB, b"2" * 5000)
     stored.clock.time = max(stored.clock.time, store.head(piece)["last_modified"].timestamp() * 1_000_000)  # type: ignore[assignment]
     stored.clock.time = round(stored.clock.time)
-    assert await stored.core.collector.sweep_old() == 0, "they may belong to a push under way"
+    assert await stored.core.collector.orphans.sweep_old() == 0, "they may belong to a push under way"
     stored.clock.advance(DAY + 10)
-    assert await stored.core.collector.sweep_old() == 2
+    assert await stored.core.collector.orphans.sweep_old() == 2
     assert whole not in held(store)
     assert piece not in held(store)
     assert "else/what" in held(store)
@@ -306,8 +306,8 @@ async def test_parts_that_a_dead_process_left_are_aborted(
         [left] = await asyncio.to_thread(lambda: list(store._list()))
         assert left.key.startswith(parse_object_store(url)[2] + "/streams/")
         naru.clock.time = left.begun
-        await naru.core.collector.sweep_old()
+        await naru.core.collector.orphans.sweep_old()
         assert await asyncio.to_thread(lambda: list(store._list())) == [left], "it may be under way"
         naru.clock.advance(2 * DAY + 1)
-        await naru.core.collector.sweep_old()
+        await naru.core.collector.orphans.sweep_old()
         assert await asyncio.to_thread(lambda: list(store._list())) == []

@@ -10,7 +10,7 @@ import pytest
 from naru.app import build
 from naru.core.digest import Digest, new_key
 from naru.core.errors import Unavailable
-from naru.services import collection
+from naru.services import orphans
 from tests import make
 from tests.conftest import Naru, TestClock, settings_for
 
@@ -41,7 +41,7 @@ async def test_the_sweep_takes_old_files_without_a_row_and_nothing_else(naru: Na
     older = await orphan(naru, b"of a run that ended well, or of another database")
     age(naru, older, 3600)
     now = naru.clock.now()
-    assert await naru.core.collector.sweep_orphans(now - 600_000_000, now) == 1
+    assert await naru.core.collector.orphans.sweep(now - 600_000_000, now) == 1
     assert await naru.core.blobs.size(older) is not None
     assert await naru.core.blobs.size(old) is None
     assert await naru.core.blobs.size(fresh) == 5
@@ -52,12 +52,12 @@ async def test_the_sweep_takes_old_files_without_a_row_and_nothing_else(naru: Na
 @pytest.mark.files_only
 async def test_more_than_crashes_leave_is_not_touched(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that was lost, or brought back from a backup, does not know the newer files: they may be the last."""
-    monkeypatch.setattr(collection, "MOST_ORPHANS", 3)
+    monkeypatch.setattr(orphans, "MOST_ORPHANS", 3)
     keys = [await orphan(naru, bytes([number])) for number in range(4)]
     for key in keys:
         age(naru, key, 60)
     with pytest.raises(Unavailable, match="fsck"):
-        await naru.core.collector.sweep_orphans(0, naru.clock.now())
+        await naru.core.collector.orphans.sweep(0, naru.clock.now())
     assert [await naru.core.blobs.size(key) for key in keys] == [1, 1, 1, 1]
 
 

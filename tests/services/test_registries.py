@@ -81,7 +81,7 @@ async def test_a_push_into_a_registry_that_is_deleted_meanwhile(naru: Naru) -> N
     left = [blob async for blob in naru.core.blobs.list()]
     assert len(left) == naru.core.area.shared
     naru.clock.advance(100 * 86_400)
-    await naru.core.collector.sweep_old()
+    await naru.core.collector.orphans.sweep_old()
     assert [blob async for blob in naru.core.blobs.list()] == []
 
 

@@ -20,16 +20,15 @@ from naru.core.audit import Action
 from naru.core.errors import NaruError, NotFound, Unavailable
 from naru.core.jobs import Collect, Context, Status, Trigger
 from naru.core.permissions import AccountGrant
-from naru.core.ports import BlobStore, Clock, StoredBlob, UploadArea
+from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import audit, queue
 from naru.db import blobs as blob_rows
 from naru.db import collection as rows
 from naru.db.collection import Dropped, Reclaimable
 from naru.db.engine import Database
-from naru.db.fsck import without_row
 from naru.db.queue import Execution
 from naru.services.collect_soon import put_off
-from naru.services.fsck import ORPHAN_MICROSECONDS
+from naru.services.orphans import Orphans
 from naru.services.pacing import Pace
 from naru.services.trash import Trash
 
@@ -44,8 +43,6 @@ STEP = 200
 
 #: Objects without a row of a shared store are looked for once in so many seconds.
 SWEEP_SECONDS = 24 * 3600
-#: A request that has been writing one object for longer is dead.
-UNFINISHED_MICROSECONDS = 2 * 24 * 3600 * 1_000_000
 
 #: What a step may keep the one writer busy, so that pushes wait no longer than that; and the share of the time that is
 #: the collector's while requests are answered.
@@ -54,9 +51,6 @@ SHARE = 0.25
 
 #: Blobs that are put in the order of their digests at once: the more, the fewer pages of the indexes a step touches.
 WINDOW = 20_000
-
-#: Files without a row that crashes may explain: each belongs to one request that was under way. More are not removed.
-MOST_ORPHANS = 500
 
 
 @dataclass(slots=True)
@@ -101,6 +95,7 @@ class Collector:
         self._upload_expiry = upload_expiry_seconds * 1_000_000
         self._interval = interval_seconds
         self._trash = trash
+        self.orphans = Orphans(database=database, blobs=blobs, area=area, clock=clock)
         self._task: asyncio.Task[None] | None = None
         self._running = asyncio.Lock()
         self._figure: Reclaimable | None = None
@@ -233,46 +228,6 @@ class Collector:
                 await self._area.discard(upload_id)
             report.uploads += len(step)
 
-    async def sweep_orphans(self, since: int, before: int) -> int:
-        """Remove files that no row names and that were written from ``since`` until ``before`` (microseconds): what a
-        crash left between a file and its row. Reads the whole store's list. Only for a time at which no other process
-        was writing.
-
-        ``Unavailable`` when there are more than crashes leave: then it is the database that is not the right one (lost,
-        or brought back from a backup), and the files may be the last copies.
-        """
-        orphans: list[str] = []
-        batch: list[StoredBlob] = []
-
-        async def look() -> None:
-            found = await self._database.read(lambda tx: without_row(tx, batch))
-            orphans.extend(one.key for one in found)
-            if len(orphans) > MOST_ORPHANS:
-                raise Unavailable(
-                    f"more than {MOST_ORPHANS} files have no row, which no crash explains; none was removed. If the "
-                    "database is the right one, remove them with `naru fsck --repair`"
-                )
-
-        async for stored in self._blobs.list():
-            if since <= stored.modified < before:
-                batch.append(stored)
-            if len(batch) >= STEP:
-                await look()
-                batch = []
-        await look()
-        await self._blobs.delete(orphans)
-        return len(orphans)
-
-    async def sweep_old(self) -> int:
-        """Remove what has no row and is older than any request takes: of a store with several processes, what each of
-        them left when it died. Reads the whole store's list."""
-        now = self._clock.now()
-        aborted = await self._area.sweep(now - UNFINISHED_MICROSECONDS)
-        removed = await self.sweep_orphans(0, now - ORPHAN_MICROSECONDS)
-        if removed or aborted:
-            log.info("%d objects without a row, %d unfinished uploads to the store were removed", removed, aborted)
-        return removed
-
     async def start(self, *, crashed_since: int | None = None) -> None:
         """Collect from now on. ``crashed_since``: first remove what runs since then may have left without a row."""
         span = None if crashed_since is None else (crashed_since, self._clock.now())
@@ -286,7 +241,7 @@ class Collector:
 
     async def _loop(self, crashed: tuple[int, int] | None) -> None:
         if crashed is not None and not self._area.shared:  # else other processes may be between a file and its row
-            await self._sweep_after_crash(*crashed)
+            await self.orphans.sweep_after_crash(*crashed)
         next_sweep = time.monotonic() + SWEEP_SECONDS
         while True:
             await asyncio.sleep(self._interval)
@@ -294,7 +249,7 @@ class Collector:
                 await self.look()
                 if self._area.shared and time.monotonic() > next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
-                    await self.sweep_old()
+                    await self.orphans.sweep_old()
             except NaruError as error:
                 log.warning("collection waits, goes on in %d s: %s", self._interval, error)
             except Exception:
@@ -413,12 +368,3 @@ class Collector:
             if pending.modified < before:
                 return True
         return False
-
-    async def _sweep_after_crash(self, since: int, before: int) -> None:
-        try:
-            removed = await self.sweep_orphans(since, before)
-            log.info("the last run ended in a crash: %d files without a row were removed", removed)
-        except NaruError as error:
-            log.warning("files that a crash may have left could not be looked for: %s", error)
-        except Exception:
-            log.exception("files that a crash may have left could not be looked for")
