@@ -1,4 +1,4 @@
-"""Files without a row: what a process that died left between a file and its commit. Found by reading all the store has."""
+"""Files without a row: what a process that died left between a file and its commit. Found by reading a whole store."""
 
 from __future__ import annotations
 
