@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,20 @@ from naru.db.sqlite import sqlite_engine
 
 STEP = 20
 #: Links that are due in the small store and in the large one.
-FEW, MANY = 100, 10_000
+FEW, MANY = 100, 4_000
 
 
-def stored(path: Path, count: int) -> Connection:
+@contextmanager
+def stored(path: Path, count: int) -> Iterator[Connection]:
     """A database in which nothing uses ``count`` blobs of one image."""
-    tx: Connection = sqlite_engine(path).connect()
+    engine = sqlite_engine(path)
+    with engine.connect() as tx:
+        fill(tx, count)
+        yield tx
+    engine.dispose()
+
+
+def fill(tx: Connection, count: int) -> None:
     metadata.create_all(tx)
     tx.commit()
     execute(tx, "PRAGMA foreign_keys=OFF")  # for the rows around: projects, registries, images
@@ -30,7 +40,6 @@ def stored(path: Path, count: int) -> Connection:
     )
     execute_many(tx, "INSERT INTO blob_links VALUES (1, ?, 0)", [(n,) for n in range(count)])
     execute_many(tx, "INSERT INTO link_reviews VALUES (1, ?, 5)", [(n,) for n in range(count)])
-    return tx
 
 
 def steps_of(tx: Connection) -> dict[str, int]:
