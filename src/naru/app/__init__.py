@@ -62,6 +62,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "Core", "build", "build_core", "database_at"]
 
+#: How often a node looks at the clock that it shares with others.
+CLOCK_SECONDS = 60.0
+
 
 class Application:
     """The wired server: a door for each listener, and the background work. Made by ``build``."""
@@ -72,6 +75,7 @@ class Application:
         self.core = core
         self.drain = Drain()
         self._telemetry: Telemetry | None = None
+        self._clock_task: asyncio.Task[None] | None = None
         #: Whether no other process works on this database: on a server there may be any number of nodes.
         self.alone = isinstance(settings.database, Path)
         self._pull = open_pull(settings.database, pools(settings))
@@ -305,6 +309,12 @@ class Application:
             self._console = build_console(self._console_services)
         await self._console(scope, receive, send)
 
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            with suppress(NaruError):  # it goes on by itself until the database is back
+                await self.core.set_clock()
+
     async def _ready(self) -> None:
         await self._pull.ping()
         async for _pending in self.core.area.pending():
@@ -315,6 +325,7 @@ class Application:
     async def start(self) -> None:
         """Begin the background work. One server has a data folder: ``server.serve`` holds its lock."""
         await self._pull.start()
+        self._clock_task = asyncio.create_task(self._keep_time(), name="naru-clock")
         await self._access_log.start()
         await self._activity.start()
         await self.audit.start()
@@ -342,6 +353,8 @@ class Application:
                 await self.core.accounts.mark_running(running=False)
         await self.core.aclose()
         await self._pull.aclose()
+        if self._clock_task is not None:
+            self._clock_task.cancel()
         if self._telemetry is not None:
             await self._telemetry.aclose()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from naru.clock import SystemClock
+from naru.clock import SharedClock, SystemClock
 from naru.core.audit import OPERATOR
 from naru.core.errors import Conflict
 from naru.core.permissions import EVERYTHING, AccountGrant, ProjectGrant
@@ -60,6 +60,12 @@ class Core:
 
     async def start(self) -> None:
         await self.database.start()
+        await self.set_clock()
+
+    async def set_clock(self) -> None:
+        """Go by the clock of the database's server, where several nodes share one."""
+        if isinstance(self.clock, SharedClock):
+            await self.clock.look(self.database.time)
 
     async def aclose(self) -> None:
         await self.database.aclose()
@@ -172,7 +178,8 @@ def build_core(settings: Settings, clock: Clock | None = None) -> Core:
 
     Raises ``DatabaseTooNew``, ``DatabaseTooOld``, ``Unavailable``, ``OSError`` (folders that cannot be made).
     """
-    clock = clock or SystemClock()
+    if clock is None:
+        clock = SystemClock() if isinstance(settings.database, Path) else SharedClock()
     make_folders(settings)
     place = settings.database
     if upgrade(place):

@@ -44,6 +44,11 @@ class LinkedBlob:
     missing: bool = False
 
 
+def blob_lock(digest: str) -> str:
+    """What makes or heals a blob names, so that two do not at once: see ``Database.write``."""
+    return f"blob:{digest}"
+
+
 def link_blob(
     tx: Connection, image_id: int, digest: str, size: int, storage_key: str | None, now: int, keep_until: int
 ) -> LinkedBlob:

@@ -72,6 +72,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    async def time(self) -> int:
+        """The time by which everybody who uses the database goes: microseconds since 1970 UTC."""
+
+    @abstractmethod
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run the function in a read transaction: it sees all that was committed before, and nothing that comes."""
 

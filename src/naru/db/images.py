@@ -98,17 +98,6 @@ REMOVE_TAG = "DELETE FROM tags WHERE id = ?"
 REMOVE_TAGS_OF = "DELETE FROM tags WHERE artifact_id = ?"
 REMOVE_ARTIFACT = "DELETE FROM artifacts WHERE id = ?"
 BECOME_ACCESSORY = "UPDATE artifacts SET accessory_of = ?, accessory_type = ? WHERE id = ? AND accessory_of IS NULL"
-# One statement for all rows of a table: with one for each, the interpreter changes threads twice a row, at the cost of
-# the pulls that go on meanwhile.
-ADD_PULLS = {
-    table: f"""
-        UPDATE {table} SET pull_count = pull_count + added.pulls,
-            pulled_at = CASE WHEN pulled_at IS NULL OR pulled_at < ? THEN ? ELSE pulled_at END
-        FROM (SELECT CAST(key AS INTEGER) AS id, value AS pulls FROM json_each(?)) AS added
-        WHERE {table}.id = added.id
-    """
-    for table in ("artifacts", "tags", "images")
-}
 USED_BLOBS = """
     SELECT b.id, b.size FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ?
 """
@@ -146,6 +135,11 @@ RELIST_ACCESSORIES = f"""
     UPDATE artifacts SET listed = NOT listed WHERE image_id = ? AND accessory_of = ? AND listed <> ({IS_LISTED})
     RETURNING listed
 """
+
+
+def image_lock(registry_id: int, name: str) -> str:
+    """What a change of one image names, whether the image is there yet or not: see ``Database.write``."""
+    return f"image:{registry_id}/{name}"
 
 
 def find_image(tx: Connection, registry_id: int, name: str) -> int | None:
@@ -383,12 +377,3 @@ def is_referenced(tx: Connection, image_id: int, blob_id: int) -> bool:
     """Whether a manifest of the image names the blob."""
     asked = select(exists().where(and_(artifact_blobs.c.image_id == image_id, artifact_blobs.c.blob_id == blob_id)))
     return bool(tx.execute(asked).scalar())
-
-
-def add_pulls(tx: Connection, pulled: Mapping[str, Mapping[int, int]], *, now: int) -> None:
-    """Add gathered pulls: ``{"artifacts" | "tags" | "images": {id: count}}``, the last of them ``now``. Ids that are
-    gone are passed over."""
-    for table, statement in ADD_PULLS.items():
-        if pulled[table]:
-            # By id: neighbours share a page, and a page is written once.
-            execute(tx, statement, (now, now, json.dumps(dict(sorted(pulled[table].items())))))

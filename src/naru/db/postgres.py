@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from naru.core.errors import NaruError, Unavailable
-from naru.db.engine import DEFERRED, Database, lock_key, log_failure
+from naru.db.engine import DEFERRED, Database, execute, lock_key, log_failure
 from naru.db.errors import CONFLICTS, RACES, is_disconnect, sqlstate, translate
 from naru.db.place import Pools
 
@@ -177,6 +177,13 @@ class PostgresDatabase(Database):
     async def read(self, function: Callable[[Connection], T]) -> T:
         self._require_open()
         return await self._call(self._read(function))
+
+    async def time(self) -> int:
+        def ask(tx: Connection) -> int:
+            asked = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+            return int(execute(tx, asked).fetchone()[0])
+
+        return await self.read(ask)
 
     def _require_open(self) -> None:
         if self._closed or self._loop is None:

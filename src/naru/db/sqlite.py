@@ -154,6 +154,13 @@ class SqliteDatabase(Database):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, function)
 
+    async def time(self) -> int:
+        def ask(tx: Connection) -> int:
+            asked = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+            return int(tx.exec_driver_sql(asked).scalar_one())
+
+        return await self.read(ask)
+
     def _read(self, function: Callable[[Connection], T]) -> T:
         try:
             with self._engine.connect() as connection, connection.begin():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from naru.db.engine import execute, execute_many
+from naru.db.engine import execute, execute_many, lock
 
 USE_BLOB = """
     INSERT INTO registry_blobs (registry_id, blob_id, artifacts) VALUES (?, ?, 1)
@@ -46,9 +46,8 @@ FORGET_PENDING = """
 TAG_COUNT = "SELECT count(*) FROM tags WHERE artifact_id = ?"
 LAST_DELTA = "SELECT max(id) FROM usage_deltas"
 SINCE = "SELECT coalesce(sum(bytes), 0) FROM usage_deltas WHERE id > ? AND registry_id = ?"
-FOLDED = "SELECT registry_id, sum(bytes) FROM usage_deltas WHERE id <= ? GROUP BY registry_id"
+TAKE = "DELETE FROM usage_deltas WHERE id <= ? RETURNING registry_id, bytes"
 FOLD = "UPDATE registries SET used_bytes = used_bytes + ? WHERE id = ?"
-FORGET_DELTAS = "DELETE FROM usage_deltas WHERE id <= ?"
 
 
 def used(tx: Connection, registry_id: int) -> int:
@@ -65,7 +64,7 @@ def uses_blob(tx: Connection, registry_id: int, blob_id: int) -> bool:
 def use(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_size: int) -> int:
     """An artifact came that uses the blobs (id -> bytes). The bytes that this added."""
     added = manifest_size
-    for blob_id, size in sizes.items():
+    for blob_id, size in sorted(sizes.items()):  # in one order everywhere: others may use the same
         if execute(tx, USE_BLOB, (registry_id, blob_id)).fetchone()[0] == 1:
             added += size
     if added:
@@ -76,7 +75,7 @@ def use(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_siz
 def drop(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_size: int) -> int:
     """An artifact that used the blobs goes. The bytes that nothing of the registry uses any more."""
     freed = manifest_size
-    for blob_id, size in sizes.items():
+    for blob_id, size in sorted(sizes.items()):
         row = execute(tx, DROP_BLOB, (registry_id, blob_id)).fetchone()
         if row is not None and row[0] <= 0:
             execute(tx, FORGET_BLOB, (registry_id, blob_id))
@@ -101,6 +100,12 @@ class Limits(NamedTuple):
 def limits(tx: Connection, registry_id: int) -> Limits:
     row = execute(tx, LIMITS, (registry_id,)).fetchone()
     return Limits(None, None, None, None) if row is None else Limits(*row)
+
+
+def lock_quota(tx: Connection, registry_id: int) -> None:
+    """From here on nobody else takes room of the registry until ``tx`` has ended: before a look at what is used, by
+    those who run beside others. The last lock of a transaction."""
+    lock(tx, f"quota:{registry_id}")
 
 
 def quota(tx: Connection, registry_id: int) -> int | None:
@@ -147,6 +152,7 @@ def fold(tx: Connection) -> None:
     last = execute(tx, LAST_DELTA).fetchone()[0]
     if last is None:
         return
-    rows = execute(tx, FOLDED, (last,)).fetchall()
-    execute_many(tx, FOLD, [(total, registry_id) for registry_id, total in rows])
-    execute(tx, FORGET_DELTAS, (last,))
+    folded: dict[int, int] = {}
+    for registry_id, size in execute(tx, TAKE, (last,)).fetchall():  # what others are about to append stays
+        folded[registry_id] = folded.get(registry_id, 0) + size
+    execute_many(tx, FOLD, [(total, registry_id) for registry_id, total in sorted(folded.items())])

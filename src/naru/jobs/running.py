@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 from naru.core.jobs import LeaseLost, Status, Stopping
@@ -39,6 +40,7 @@ class Running:
         self._clock = clock
         self._server_stopping = server_stopping
         self._lines: deque[str] = deque()  # filled in the event loop, emptied in the writer's thread
+        self._unconfirmed = 0  # lines that are written in a transaction that has not ended
         self._log_bytes = task.log_bytes
         self._done: int | None = None
         self._total: int | None = None
@@ -112,10 +114,21 @@ class Running:
 
     # What the worker calls.
 
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """What writing of the task names: the last two tasks of an execution must see each other's end."""
+        return () if self.task.execution_id is None else (f"execution:{self.task.execution_id}",)
+
     def beat(self, tx: Any) -> None:
         """Keep the lease; write what was logged since. ``LeaseLost``."""
         self.stop_requested = queue.heartbeat(tx, self.task, self._done, self._total) or self.stop_requested
         self._flush(tx)
+
+    def confirm(self) -> None:
+        """What ``beat`` wrote was committed; until then it may be written again."""
+        for _ in range(self._unconfirmed):
+            self._lines.popleft()
+        self._unconfirmed = 0
 
     def end(self, tx: Any, status: Status, error: str | None = None) -> None:
         """The task is over. ``LeaseLost``."""
@@ -136,6 +149,6 @@ class Running:
         queue.hand_back(tx, self.task, now=self._clock.now())
 
     def _flush(self, tx: Any) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if lines:
-            queue.add_log(tx, self.task.id, "".join(lines))
+        self._unconfirmed = len(self._lines)
+        if self._unconfirmed:
+            queue.add_log(tx, self.task.id, "".join(islice(self._lines, self._unconfirmed)))

@@ -170,7 +170,7 @@ class Worker:
             queue.wake_scheduled(tx, now)
             return queue.claim(tx, self._handlers.keys(), worker=self.name, claim=proof, now=now, priority=priority)
 
-        return await self._database.write(claim)
+        return await self._database.write(claim, ())
 
     # Running.
 
@@ -207,7 +207,7 @@ class Worker:
             log.exception("task %d (%s) failed in attempt %d", task.id, task.kind, task.attempt)
             return await self._failed(running, "the server failed; its log has the reason", final=False)
         if not running.finished:
-            await self._write_end(lambda tx: running.end(tx, Status.SUCCESS))
+            await self._write_end(running, lambda tx: running.end(tx, Status.SUCCESS))
         return Status.SUCCESS.value
 
     async def _interrupted(self, running: Running) -> str:
@@ -217,37 +217,39 @@ class Worker:
             return Status.SUCCESS.value
         if self._stopping and not running.stop_requested:
             running.log("handed back: the server is stopping")
-            await self._write_end(running.hand_back)
+            await self._write_end(running, running.hand_back)
             return "Returned"
         running.log("stopped")
-        await self._write_end(lambda tx: running.end(tx, Status.STOPPED))
+        await self._write_end(running, lambda tx: running.end(tx, Status.STOPPED))
         return Status.STOPPED.value
 
     async def _failed(self, running: Running, reason: str, *, final: bool) -> str:
         task = running.task
         running.log(f"attempt {task.attempt} of {task.max_attempts} failed: {reason}")
         if running.stop_requested:
-            await self._write_end(lambda tx: running.end(tx, Status.STOPPED, reason))
+            await self._write_end(running, lambda tx: running.end(tx, Status.STOPPED, reason))
             return Status.STOPPED.value
         if final or task.last_attempt:
-            await self._write_end(lambda tx: running.end(tx, Status.ERROR, reason))
+            await self._write_end(running, lambda tx: running.end(tx, Status.ERROR, reason))
             return Status.ERROR.value
         jitter = random.random()  # noqa: S311 - no secret
         run_at = self._clock.now() + self._handlers[task.kind][0].retry.delay(task.attempt, jitter)
-        await self._write_end(lambda tx: running.retry(tx, run_at, reason))
+        await self._write_end(running, lambda tx: running.retry(tx, run_at, reason))
         return "Retry"
 
-    async def _write_end(self, function: Callable[[Any], None]) -> None:
+    async def _write_end(self, running: Running, function: Callable[[Any], None]) -> None:
         """Write how a task ended; tried again while the database cannot be written. ``LeaseLost``."""
         for seconds in END_AGAIN_SECONDS:
             try:
-                return await self._database.write(function)
+                await self._database.write(function, running.locks)
             except NaruError as error:
                 if self._stopping:
                     raise
                 log.warning("how a task ended could not be written, tried again in %g s: %s", seconds, error)
                 await asyncio.sleep(seconds)
-        return await self._database.write(function)
+            else:
+                return
+        await self._database.write(function, running.locks)
 
     # Leases.
 
@@ -255,7 +257,8 @@ class Worker:
         """Keep the leases of what runs here; take over those that others let go."""
         for running in list(self._running.values()):
             try:
-                await self._database.write(running.beat)
+                await self._database.write(running.beat, running.locks)
+                running.confirm()
                 running.last_beat = time.monotonic()
             except LeaseLost:
                 self._give_up(running)

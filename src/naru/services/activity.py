@@ -15,7 +15,7 @@ from naru.core.ports import Clock
 from naru.db import usage
 from naru.db.accounts import record_key_use
 from naru.db.engine import Database
-from naru.db.images import add_pulls
+from naru.db.pulls import add_pulls
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Activity:
 
         used = {key_id: (now, address) for key_id, address in keys.items()}
         try:
-            await self._database.write(store)
+            await self._database.write(store, ("pulls",))
         except NaruError as error:
             log.warning("pull counts could not be written, kept for later: %s", error)
             self._put_back(images, artifacts, tags, keys)

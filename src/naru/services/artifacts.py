@@ -225,7 +225,7 @@ class Artifacts:
         if body or look.config is None or not _is_readable(look.config):  # else its bytes may come back
             values = (json.dumps(attributes), config_type, json.dumps(children) if children else None)
             self._database.write_soon(
-                lambda tx: rows.keep_details(tx, row.id, *values), f"what artifact {row.id} says of itself"
+                lambda tx: rows.keep_details(tx, row.id, *values), f"what artifact {row.id} says of itself", locks=()
             )
         return Details(attributes, config_type, children)
 

@@ -15,7 +15,7 @@ from naru.core.permissions import Grant, Permission
 from naru.core.ports import BlobStore, Clock
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
-from naru.db.images import ensure_image, is_referenced
+from naru.db.images import ensure_image, image_lock, is_referenced
 from naru.db.pull import FoundBlob, PullQueries
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class Blobs:
             and Permission.PUSH in grant.permissions
         ):
             until = now + self._grace
-            kept = await self._database.write(lambda tx: blob_rows.renew_link(tx, found.image_id, found.blob_id, until))
+            kept = await self._database.write(
+                lambda tx: blob_rows.renew_link(tx, found.image_id, found.blob_id, until), ()
+            )
             if not kept:
                 raise _unknown(name, digest)
         return found
@@ -98,7 +100,8 @@ class Blobs:
                 blob_rows.link(tx, image_id, found.blob_id, str(digest), now, now + self._grace)
                 return True
 
-            if await self._database.write(link):
+            locks = [image_lock(grant.registry.id, name.image), blob_rows.blob_lock(str(digest))]
+            if await self._database.write(link, locks):
                 return True
         return False
 

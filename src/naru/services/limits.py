@@ -44,6 +44,7 @@ class PushLimits:
         if stored.created:
             self._check_counts(own, name, counted, listed)
             if own.storage is not None:
+                usage.lock_quota(tx, registry_id)
                 usage.forget_pending(tx, image_id, stored.artifact_id)
                 used = usage.used(tx, registry_id)
                 if stored.added and used > own.storage:
@@ -108,6 +109,8 @@ class UploadQuota:
         self._digest = digest
         self._size = size
         self._limit = usage.quota(tx, registry_id)
+        if self._limit is not None:
+            usage.lock_quota(tx, registry_id)
         self._known = self._limit is not None and self._is_known(tx)
         self._used = usage.used(tx, registry_id) if self._limit is not None and not self._known else 0
 

@@ -79,7 +79,7 @@ class Manifests:
         tags = () if isinstance(reference, Digest) else (reference,)
         now, registry_id = self._clock.now(), grant.registry.id
         await self._database.write(
-            lambda tx: outbox.tell(tx, registry_id, Events.PULL, now, grant.actor, name.image, found.digest, tags)
+            lambda tx: outbox.tell(tx, registry_id, Events.PULL, now, grant.actor, name.image, found.digest, tags), ()
         )
 
     async def head(self, grant: Grant, name: RepositoryName, reference: Digest | str) -> FoundManifest:
@@ -139,7 +139,7 @@ class Manifests:
             self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
             outbox.tell(tx, grant.registry.id, Events.PUSH, now, grant.actor, name.image, str(digest), tags)
 
-        await self._database.write(store)
+        await self._database.write(store, [image_rows.image_lock(grant.registry.id, name.image)])
         return Pushed(digest, tags, manifest.subject.digest if manifest.subject else None)
 
     def _set_tags(
@@ -243,7 +243,7 @@ class Manifests:
                 self._limits.check_tag(tx, grant.registry.id, name, artifact_id)
             self._record(tx, grant, name, Action.TAG_CREATE, tag, digest, before=change.before)
 
-        await self._database.write(point)
+        await self._database.write(point, [image_rows.image_lock(grant.registry.id, name.image)])
 
     async def untag(
         self,

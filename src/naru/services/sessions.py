@@ -133,7 +133,9 @@ class Sessions:
         if found is None or not self._works(found, now):
             return None
         if now - found.seen_at >= SEEN_STEP or address != found.address:
-            self._database.write_soon(lambda tx: rows.seen(tx, found.id, now, address), "the last use of a session")
+            self._database.write_soon(
+                lambda tx: rows.seen(tx, found.id, now, address), "the last use of a session", locks=()
+            )
         return Session(found.id, found.user_id, found.user_name, found.service_admin, _projects(found))
 
     def _works(self, found: FoundSession, now: int) -> bool:

@@ -151,7 +151,7 @@ class Trash:
                 asked = replace(asked, back=asked.back.with_step(step), at=asked.at + asked.step)
         except BaseException:
             if asked.is_large:  # its usage was put back in steps: the collector takes it off again
-                self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore")
+                self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore", locks=())
             raise
         return asked.back
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from naru.core.jobs import Job, LeaseLost, Priority, Status
-from naru.db.engine import DEFERRED, execute
+from naru.db.engine import DEFERRED, execute, is_postgres
 from naru.db.queue.executions import close, forget, task_started
 
 #: Bytes of a task's log; what comes after is left out, and a line says so.
@@ -26,8 +26,8 @@ ADD = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO NOTHING RETURNING id
 """
 WAKE = """
-    UPDATE tasks SET status = 'Pending' WHERE id IN
-        (SELECT id FROM tasks WHERE status = 'Scheduled' AND run_at <= ? ORDER BY run_at LIMIT ?)
+    UPDATE tasks SET status = 'Pending' WHERE status = 'Scheduled' AND id IN
+        (SELECT id FROM tasks WHERE status = 'Scheduled' AND run_at <= ? ORDER BY run_at LIMIT ?{skip})
 """
 CLAIM = """
     UPDATE tasks SET status = 'Running', claim = ?, worker = ?, beat = 0, attempts = attempts + 1, started_at = ?,
@@ -35,7 +35,7 @@ CLAIM = """
     WHERE id = (SELECT t.id FROM tasks t WHERE t.status = 'Pending' AND t.priority <= ? AND t.kind IN ({kinds})
         AND (t.lock_key IS NULL
             OR NOT EXISTS (SELECT 1 FROM tasks r WHERE r.status = 'Running' AND r.lock_key = t.lock_key))
-        ORDER BY t.priority, t.id LIMIT 1)
+        ORDER BY t.priority, t.id LIMIT 1{skip})
     RETURNING id, execution_id, kind, payload, attempts, max_attempts, log_bytes, claim
 """
 BEAT = """
@@ -129,7 +129,12 @@ def defer(
 
 def wake_scheduled(tx: Connection, now: int, limit: int = 500) -> int:
     """Let tasks run whose time has come: how many."""
-    return execute(tx, WAKE, (now, limit)).rowcount
+    return execute(tx, WAKE.format(skip=_skip(tx)), (now, limit)).rowcount
+
+
+def _skip(tx: Connection) -> str:
+    """Who looks for tasks passes over those that another worker takes at this moment."""
+    return " FOR UPDATE SKIP LOCKED" if is_postgres(tx) else ""
 
 
 def claim(
@@ -148,7 +153,7 @@ def claim(
     """
     if not kinds:
         return None
-    statement = CLAIM.format(kinds=", ".join("?" * len(kinds)))
+    statement = CLAIM.format(kinds=", ".join("?" * len(kinds)), skip=_skip(tx))
     while True:
         row = execute(tx, statement, (claim, worker, now, int(priority), *kinds)).fetchone()
         if row is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from naru.core.trash import Taken
 from naru.db import images, usage
 from naru.db.engine import execute, execute_many
 from naru.db.images import Counted
+from naru.db.pulls import add_pulls_of
 from naru.db.trash import moves
 from naru.db.trash.rows import Deleted
 
@@ -198,7 +198,7 @@ def _use_what_came(tx: Connection, artifact_id: int, target: int) -> dict[int, i
 
 def _add_pulls(tx: Connection, table: str, row_id: int, pulls: int, pulled_at: int | None) -> None:
     if pulls and pulled_at is not None:
-        execute(tx, images.ADD_PULLS[table], (pulled_at, pulled_at, json.dumps({row_id: pulls})))
+        add_pulls_of(tx, table, {row_id: pulls}, pulled_at)
 
 
 def restore_tag(tx: Connection, one: Deleted, target: int, artifact_id: int, actor: str, now: int) -> images.SetTag:

@@ -30,7 +30,7 @@ from naru.core.permissions import Grant, Permission
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
-from naru.db.images import ensure_image
+from naru.db.images import ensure_image, image_lock
 from naru.db.pull import FoundUpload, PullQueries
 from naru.services.limits import UploadQuota
 from naru.services.uploads.chunks import check_start
@@ -89,9 +89,9 @@ class Uploads:
         if self._alone_here:
             # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
             self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm)
-            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None))
+            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None), ())
         else:  # the next request may come to another node
-            await self._database.write(add)
+            await self._database.write(add, ())
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
 
@@ -124,7 +124,7 @@ class Uploads:
         with self._alone(upload_id):
             upload = await self._append(upload_id, body, content_range)
         if upload_id in self._opening:  # what is told to have arrived can be resumed after a crash
-            await self._database.write(_behind_the_row)
+            await self._database.write(_behind_the_row, ())
         return upload
 
     async def _append(
@@ -266,7 +266,7 @@ class Uploads:
         blob_id, stored_size, key, damaged = stored
         if not damaged and stored_size == size and await self._blobs.size(key) == size:
             return True
-        await self._database.write(lambda tx: blob_rows.mark_damaged(tx, blob_id))
+        await self._database.write(lambda tx: blob_rows.mark_damaged(tx, blob_id), [blob_rows.blob_lock(str(digest))])
         return False
 
     async def _commit(self, upload: Upload | Whole, digest: Digest) -> str:
@@ -318,7 +318,8 @@ class Uploads:
             return linked
 
         try:
-            return await self._database.write(link)
+            locks = [image_lock(grant.registry.id, name.image), blob_rows.blob_lock(str(digest))]
+            return await self._database.write(link, locks)
         except NaruError as error:
             if key is not None:
                 self._hashes.forget(upload.id)
@@ -357,7 +358,7 @@ class Uploads:
 
     async def _forget(self, upload_id: str) -> None:
         self._hashes.forget(upload_id)
-        removed = await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id))
+        removed = await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id), ())
         if removed or not self._area.shared:
             await self._area.discard(upload_id)
 

@@ -163,7 +163,9 @@ class Deliveries:
         """When the oldest of them happened."""
         found = await self._database.read(lambda tx: to_spread(tx, limit))
         now = self._clock.now()
-        await self._database.write(lambda tx: outbox.spread(tx, [(one.id, made) for one, made in found], now))
+        await self._database.write(
+            lambda tx: outbox.spread(tx, [(one.id, made) for one, made in found], now), ("webhooks: spread",)
+        )
         return min((one.at for one, _made in found), default=now)
 
     async def _begin(self) -> None:
@@ -195,7 +197,9 @@ class Deliveries:
         lease = secrets.randbits(62)
         try:
             now = self._clock.now()
-            if not await self._database.write(lambda tx: lanes.claim(tx, target_id, lease, now + LEASE, now)):
+            if not await self._database.write(
+                lambda tx: lanes.claim(tx, target_id, lease, now + LEASE, now), _lane_lock(target_id)
+            ):
                 return
             while not self._stopping:
                 # Anew each time: its owner may have given it another address or secret.
@@ -204,7 +208,7 @@ class Deliveries:
                     break
                 if not await self._deliver_all(lane, lease, waiting):
                     return
-            await self._database.write(lambda tx: lanes.release(tx, target_id, lease))
+            await self._database.write(lambda tx: lanes.release(tx, target_id, lease), _lane_lock(target_id))
         except NaruError as error:
             log.warning("webhooks: target %d waits until its lease ends: %s", target_id, error)
         except Exception:
@@ -237,7 +241,9 @@ class Deliveries:
         if not arrived:
             return True
         until = self._clock.now() + LEASE
-        return await self._database.write(lambda tx: lanes.delivered(tx, lane, lease, arrived, until))
+        return await self._database.write(
+            lambda tx: lanes.delivered(tx, lane, lease, arrived, until), _lane_lock(lane.target_id)
+        )
 
     async def _missed(self, lane: Lane, lease: int, one: Waiting, tried: Try, retry_after: str | None) -> bool:
         """It did not arrive; whether the lane goes on."""
@@ -245,7 +251,9 @@ class Deliveries:
         if verdict(tried.http_status) is Verdict.REFUSED and one.attempts + 1 >= REFUSED_TRIES:
             told = f"event {row_id('event', one.event_id, one.event_at)} was refused: {notice}"
             until = self._clock.now() + LEASE
-            return await self._database.write(lambda tx: lanes.refused(tx, lane, lease, one.id, tried, told, until))
+            return await self._database.write(
+                lambda tx: lanes.refused(tx, lane, lease, one.id, tried, told, until), _lane_lock(lane.target_id)
+            )
         await self._failed(lane, lease, one, tried, notice, retry_after)
         return False
 
@@ -352,3 +360,8 @@ class Deliveries:
 def one_line(address: str) -> str:
     """Scheme and host of an address: paths and queries of receivers can be their secrets."""
     return "/".join(address.split("?", maxsplit=1)[0].split("/")[:3])
+
+
+def _lane_lock(target_id: int) -> tuple[str, ...]:
+    """What a change of the lane by its holder names."""
+    return (f"lane:{target_id}",)
