@@ -39,12 +39,12 @@ class Writes:
         self.made, self.left = 0, 1 << 30
         monkeypatch.setattr(naru.core.database, "write", self.write)
 
-    async def write(self, function: Any) -> Any:
+    async def write(self, function: Any, locks: Any = None) -> Any:
         if self.left == 0:
             raise StorageFull("cut off")
         self.left -= 1
         self.made += 1
-        return await self._write(function)
+        return await self._write(function, locks)
 
 
 async def filled(naru: Naru) -> tuple[ApiClient, list[make.Image]]:

@@ -320,17 +320,17 @@ def _look(connection: Connection, function: Callable[[Connection], T]) -> T:
         result = function(connection)
         await_only(transaction.commit())
     except BaseException:
-        _give_up(connection, driver)
+        _give_up(connection, driver, transaction.rollback)
         raise
     return result
 
 
-def _give_up(connection: Connection, driver: Any) -> None:
+def _give_up(connection: Connection, driver: Any, rollback: Callable[[], Any] | None = None) -> None:
     """Leave nothing of the transaction: roll it back, or throw the connection away."""
     try:
         if not driver.is_closed():
             if driver.is_in_transaction():
-                await_only(driver.execute("ROLLBACK"))
+                await_only(driver.execute("ROLLBACK") if rollback is None else rollback())
             return
     except Exception as error:
         log.debug("a connection is thrown away: %s", error)
