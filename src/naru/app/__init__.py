@@ -317,6 +317,8 @@ class Application:
 
     async def _ready(self) -> None:
         await self._pull.ping()
+        if not self.alone:
+            await self.core.accounts.require_compatible()
         async for _pending in self.core.area.pending():
             break
         async for _stored in self.core.blobs.list():

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 HEAD = "0014"
 
 
+#: The oldest revision whose version works beside this one on a schema at ``HEAD``: its nodes go on serving after this
+#: version has migrated, and may start. A migration that only adds leaves it; one that takes away or changes what that
+#: version uses raises it. A test compares the two schemas. See the guide "Many nodes", "Upgrades".
+COMPATIBLE_SINCE = "0014"
+
+#: Where the database says which revision it was migrated to, and the oldest one whose version works on that.
+COMPATIBLE = "compatible"
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
 class DatabaseTooNew(NaruError):
     """The database was written by a newer version; running an older one on it could lose data."""
 
@@ -80,7 +91,7 @@ def known_config(found: str) -> Any:
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found not in known:
         raise DatabaseTooNew(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,21 +14,37 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from naru.core.errors import NaruError
+from naru.core.errors import NaruError, Unavailable
 from naru.db import migrate
 from naru.db.engine import lock_key
-from naru.db.errors import translate
+from naru.db.errors import sqlstate, translate
 from naru.db.place import Pools
 from naru.db.postgres import connect_options, require_usable
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _LOCK = lock_key("naru: migrations")
+#: A migration waits so long for a table, then lets others pass, and tries again.
+LOCK_SECONDS = 3
+LOCK_PAUSE_SECONDS = 2
+LOCK_ATTEMPTS = 60
+LOCKED = "55P03"  # PostgreSQL's code for a lock that was not had in time
 
 
 def upgrade_postgres(url: str, to: str) -> bool:
     """See ``migrate.upgrade``. A second node that starts at the same time waits, and finds nothing to do."""
-    return run_in_transaction(url, lambda connection: _upgrade(connection, to))
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            return run_in_transaction(url, lambda connection: _upgrade(connection, to))
+        except Unavailable as error:
+            # Somebody reads a table for long. Waiting in front of it would hold up every request behind this one.
+            if sqlstate(error.__cause__ or error) != LOCKED or attempt == LOCK_ATTEMPTS - 1:
+                raise
+            log.info("the migration waits: a table is in use, tried again in %d s", LOCK_PAUSE_SECONDS)
+            time.sleep(LOCK_PAUSE_SECONDS)
+    raise AssertionError
 
 
 def _upgrade(connection: Connection, to: str) -> bool:
@@ -37,12 +55,41 @@ def _upgrade(connection: Connection, to: str) -> bool:
 
     if is_done(current_revision(connection)):
         return False
+    # Without a limit: another node's migration takes as long as it takes.
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     found = current_revision(connection)  # another node may have been at work until now
     if is_done(found):
         return False
-    migrate.run(migrate.known_config(to if found is None else found), connection, to)
+    try:
+        config = migrate.known_config(to if found is None else found)
+    except migrate.DatabaseTooNew:
+        if found is None or not _works_with(connection, found):
+            raise
+        log.warning(
+            "the database is at schema revision %s of a newer version, beside which this one works: upgrade this node",
+            found,
+        )
+        return False
+    migrate.run(config, connection, to)
+    if to == migrate.HEAD:
+        connection.execute(
+            text(
+                "INSERT INTO installation (name, value) VALUES (:name, :value) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            ),
+            {"name": migrate.COMPATIBLE, "value": f"{migrate.HEAD} {migrate.COMPATIBLE_SINCE}"},
+        )
     return True
+
+
+def _works_with(connection: Connection, found: str) -> bool:
+    """Whether whoever migrated the database to the revision ``found`` said that this version can go on."""
+    said = connection.execute(
+        text("SELECT value FROM installation WHERE name = :name"), {"name": migrate.COMPATIBLE}
+    ).scalar()
+    revision, _, since = str(said or "").partition(" ")
+    return revision == found and since != "" and since <= migrate.HEAD
 
 
 def current_revision(connection: Connection) -> str | None:

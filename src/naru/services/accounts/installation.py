@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from naru.core.audit import Action, Actor
-from naru.core.errors import Conflict, NameUnknown
+from naru.core.errors import Conflict, NameUnknown, Unavailable
 from naru.core.names import registry_name
 from naru.core.permissions import ProjectFacts, Role
 from naru.core.ports import Clock
@@ -17,6 +17,7 @@ from naru.db import accounts as rows
 from naru.db import audit
 from naru.db import registries as registry_rows
 from naru.db.engine import Database
+from naru.db.migrate import COMPATIBLE, HEAD
 from naru.services.accounts.keys import NewKey
 from naru.services.secrets import generate_access_key, generate_secret, hash_chosen, hash_generated, is_secret_of
 
@@ -92,6 +93,14 @@ class Accounts:
             return True
 
         return await self._database.write(claim)
+
+    async def require_compatible(self) -> None:
+        """``Unavailable`` when a newer version has brought the database to a schema that this one cannot work with."""
+        said = await self._database.read(lambda tx: rows.installation_value(tx, COMPATIBLE))
+        if said is not None and said.partition(" ")[2] > HEAD:
+            raise Unavailable(
+                "a newer version has migrated the database beyond what this one works with: upgrade this node"
+            )
 
     async def mark_running(self, *, running: bool) -> int | None:
         """Note that the server runs, or ended well. The start of the first run that did not end well since the last
