@@ -149,6 +149,7 @@ WORK = (
 )
 
 
+@sqlite_only("it is about the file")
 @pytest.mark.parametrize("arguments", WORK)
 def test_where_there_is_no_installation(tmp_path: Path, arguments: str) -> None:
     """A folder that was misspelt is told, and not made."""
@@ -174,6 +175,7 @@ def test_a_database_that_somebody_holds(cli: Cli, monkeypatch: pytest.MonkeyPatc
     cli.good(*arguments.split())
 
 
+@sqlite_only("it is about the file")
 @pytest.mark.parametrize("arguments", WORK)
 def test_a_file_that_is_no_database(tmp_path: Path, arguments: str) -> None:
     (tmp_path / "naru.db").write_bytes(b"somebody's notes, long enough to be looked at as a database " * 50)

@@ -114,8 +114,13 @@ def execute_many(tx: Connection, sql: str, rows: Iterable[Sequence[object]]) -> 
         tx.connection.cursor().executemany(numbered(sql), every)
 
 
-#: How SQLite and PostgreSQL call the same thing.
-_NAMES = (("x''", "''::bytea"), ("group_concat(", "string_agg("), (" AS BLOB)", " AS bytea)"))
+#: How SQLite and PostgreSQL call the same thing. PostgreSQL has no empty list; one with NULL holds no value either.
+_NAMES = (
+    ("x''", "''::bytea"),
+    ("group_concat(", "string_agg("),
+    (" AS BLOB)", " AS bytea)"),
+    (" IN ()", " IN (NULL)"),
+)
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\?")
 
 

@@ -49,7 +49,7 @@ TOTALS = """
 """
 _TASK = """
     t.id, t.subject, t.status, t.started_at, t.ended_at, t.error, coalesce(c.total, 0), coalesce(c.deleted, 0),
-    coalesce(c.untagged, 0), coalesce(c.protected, 0), coalesce(c.freed, 0), coalesce(c.pruned, 0)
+    coalesce(c.untagged, 0), coalesce(c.protected, 0), coalesce(c.freed, 0), coalesce(c.pruned, FALSE)
 """
 TASKS = f"""
     SELECT {_TASK} FROM tasks t LEFT JOIN cleanup_images c ON c.task_id = t.id
