@@ -1,0 +1,1 @@
+"""Everything at once: nodes, a database and a store that die, slow down and lie, and clients that keep count."""

@@ -1,0 +1,94 @@
+"""Reliability 1 to 8 with many nodes: whatever dies, slows down, fills or lies, what was answered is there.
+
+Clients push, move, delete and pull through a balancer while one thing after the other goes wrong. After each round,
+with everything healed, all that they were told is compared with what is there, and `naru fsck` reads every byte. The
+report is printed, and written to ``results/chaos.json`` and ``.txt`` by the long run.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.crash import storm
+from tests.nodes.chaos.clients import Report, Steady, patiently, verify
+from tests.nodes.chaos.cluster import GRACE, Cluster, cluster
+
+NODES = 3
+CLIENTS = 4
+
+
+def storm_of(folder: Path, report: Report, rounds: int, faults_a_round: int) -> None:
+    """Rounds of faults, each with its check; what is wrong is in the report."""
+    began = time.monotonic()
+    contents = storm.Contents(report.seed)
+    images = [f"team/storm{number}" for number in range(report.clients)]
+    crew = [
+        Steady(image, images, contents, report, seed=report.seed + number, grace=GRACE)
+        for number, image in enumerate(images)
+    ]
+    with cluster(folder, report) as running:
+        faults = running.faults()
+        for number in range(rounds):
+            crew = [pusher.again(report.seed + number * 100 + place) for place, pusher in enumerate(crew)]
+            for pusher in crew:
+                pusher.work_on(running.balancer.port)
+            time.sleep(0.5)
+            for place in range(faults_a_round):
+                fault = faults[(number * faults_a_round + place) % len(faults)]
+                report.faults[fault.__name__.replace("_", " ")] += 1
+                fault()
+                time.sleep(running.random.uniform(0.2, 0.6))
+            for pusher in crew:
+                pusher.stop.set()
+            for pusher in crew:
+                pusher.join(90)
+                if pusher.is_alive():
+                    report.failures.append(f"round {number}: {pusher.image} hangs")
+            _look(running, crew, contents, report, f"round {number}")
+            report.rounds += 1
+            report.pushes = sum(pusher.pushes for pusher in crew)
+            report.seconds = time.monotonic() - began
+            if not report.good:
+                break
+
+
+def _look(running: Cluster, crew: list[Steady], contents: storm.Contents, report: Report, when: str) -> None:
+    for node in running.nodes:
+        patiently(_require_ready, node)
+    verify(crew, running.balancer.port, contents, report, when)
+    report.fsck_findings += [f"{when}: {found}" for found in running.fsck()]
+
+
+def _require_ready(node: object) -> None:
+    if not node.is_ready():  # type: ignore[attr-defined]
+        raise OSError("a node is not ready")
+
+
+def run(tmp_path: Path, rounds: int, faults_a_round: int) -> Report:
+    report = Report(seed=random.randrange(1_000_000), nodes=NODES, clients=CLIENTS)
+    storm_of(tmp_path, report, rounds, faults_a_round)
+    print(f"\n{report}")
+    return report
+
+
+def test_a_short_storm(tmp_path: Path) -> None:
+    report = run(tmp_path, 1, 5)
+    assert report.good, str(report)
+    assert report.pushes > 5, f"the storm was a calm\n{report}"
+    assert report.refused + report.cut_off > 0, f"nothing went wrong\n{report}"
+
+
+@pytest.mark.soak
+def test_a_long_storm(tmp_path: Path) -> None:
+    report = run(tmp_path, 30, 6)
+    folder = Path("results")
+    folder.mkdir(exist_ok=True)
+    (folder / "chaos.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    (folder / "chaos.txt").write_text(f"{report}\n")
+    assert report.good, str(report)
+    assert report.pushes > 500, f"the storm was a calm\n{report}"
