@@ -9,6 +9,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +104,8 @@ class Cluster:
             self.kill_a_node,
             self.kill_the_database,
             self.break_the_store,
-            self.stop_a_node,
             self.cut_the_store_short,
+            self.stop_a_node,
             self.restart_the_database,
             self.slow_the_store,
             self.take_the_store_away,
@@ -121,6 +122,11 @@ class Cluster:
         return [json.dumps(each) for each in found]
 
 
+def _kill(nodes: list[Server]) -> None:
+    for node in nodes:
+        node.kill()
+
+
 @contextlib.contextmanager
 def cluster(folder: Path, report: Report) -> Iterator[Cluster]:
     """Started, and gone at the end. What cannot be done here is in ``report.skipped``."""
@@ -128,7 +134,7 @@ def cluster(folder: Path, report: Report) -> Iterator[Cluster]:
     nodes: list[Server] = []
     stack = contextlib.ExitStack()
     stack.callback(database.close)
-    stack.callback(lambda: [node.kill() for node in nodes])
+    stack.callback(_kill, nodes)
     with stack:
         database.start()
         rows(database.url(), "CREATE DATABASE naru TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
@@ -163,8 +169,9 @@ def cluster(folder: Path, report: Report) -> Iterator[Cluster]:
                     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 }
                 report.faults[f"a clock {SKEWED_SECONDS} s ahead"] += 1
-            for node in nodes:
-                node.start()
+            nodes[0].start()  # makes the tables
+            with ThreadPoolExecutor(len(nodes)) as together:
+                list(together.map(Server.start, nodes[1:]))
             yield Cluster(nodes, database, balancer, proxy, disk, random.Random(report.seed))
 
 
