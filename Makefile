@@ -8,11 +8,11 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench soak docs lock clean
+.PHONY: help run test check format bench soak docs screenshots lock clean
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z]*\): /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^## \([a-z]*\): /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 ## run: start the registry on 127.0.0.1:5000 with its data in ./data
 run: $(STAMP)
@@ -45,6 +45,10 @@ soak: $(STAMP)
 ## docs: write the generated pages of docs/reference
 docs: $(STAMP)
 	@$(BIN)/python scripts/docs.py
+
+## screenshots: take the pictures of the console in docs/images anew; needs Chromium
+screenshots: $(STAMP)
+	@$(BIN)/python -m tests.console.pictures $(ARGS)
 
 ## lock: find the newest versions that pyproject.toml allows and write requirements.lock
 lock: $(STAMP)

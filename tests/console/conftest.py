@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +14,9 @@ import pytest
 
 from tests.asgi import Answer, Client, basic
 from tests.console import content
+from tests.console.driving import program_of_chromium
 from tests.programs import absent
 from tests.server import ACCESS_KEY, SECRET_KEY, Server, running
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class HttpClient:
@@ -76,7 +74,7 @@ def chromium() -> Iterator[Any]:
         from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
     except ImportError:
         absent("chromium", "Playwright is not installed")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    program = program_of_chromium()
     if program is None:
         absent("chromium", "there is no Chromium on the PATH")
     with sync_playwright() as playwright:

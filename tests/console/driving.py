@@ -3,6 +3,7 @@ behind the scenes."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,12 @@ from tests.server import Server
 
 DESKTOP, PHONE = (1440, 900), (390, 844)
 LOCALES = {"en": "en-US", "ko": "ko-KR"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "server-password-for-tests"
+
+
+def program_of_chromium() -> str | None:
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 @dataclass
