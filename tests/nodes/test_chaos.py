@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash import storm
+from tests.crash.wire import wire
 from tests.nodes.chaos.clients import Report, Steady, patiently, verify
 from tests.nodes.chaos.cluster import GRACE, Cluster, cluster
+from tests.server import Server
 
 NODES = 3
 CLIENTS = 4
@@ -83,6 +85,44 @@ def test_a_short_storm(tmp_path: Path) -> None:
     assert report.good, str(report)
     assert report.pushes > 5, f"the storm was a calm\n{report}"
     assert report.refused + report.cut_off > 0, f"nothing went wrong\n{report}"
+
+
+def test_the_storm_would_notice(server: Server) -> None:
+    """What it counts as zero is counted: a tag that went, one that moved, bytes that are others, a 500."""
+    report = Report(seed=1, nodes=1, clients=2)
+    contents = storm.Contents(1)
+    crew = [
+        Steady(f"team/notice{number}", ["team/notice0"], contents, report, seed=number, grace=60) for number in (0, 1)
+    ]
+    for pusher in crew:
+        pusher.work_on(server.port)
+    while not all(pusher.pushes > 2 and pusher.state.tags for pusher in crew):
+        assert all(pusher.is_alive() for pusher in crew), list(storm.faults(crew))
+        time.sleep(0.05)
+    for pusher in crew:
+        pusher.stop.set()
+        pusher.join(30)
+    verify(crew, server.port, contents, report, "whole")
+    assert report.good, str(report)
+    assert report.blobs_checked > 0
+
+    one, two = crew
+    other = sorted(two.state.blobs)[0]
+    kept, contents.by_digest[other] = contents.by_digest[other], b"other bytes"
+    verify([two], server.port, contents, report, "altered")
+    contents.by_digest[other] = kept
+    assert (len(report.wrong_bytes), report.lost_answers) == (1, [])
+
+    assert one.state.tags
+    tag = sorted(one.state.tags)[0]
+    with wire(server.port) as client:
+        assert client.request("DELETE", f"/v2/{one.image}/manifests/{tag}").status == 202
+    verify([one], server.port, contents, report, "gone")
+    assert len(report.lost_answers) == 1
+    two.fault = AssertionError("POST", 500)
+    verify([two], server.port, contents, report, "failed")
+    assert len(report.failures) == 1
+    assert not report.good
 
 
 @pytest.mark.soak

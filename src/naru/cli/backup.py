@@ -173,7 +173,7 @@ def _place_key(settings: Settings, key: bytes | None) -> None:
             err=True,
         )
     else:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(key)
