@@ -97,7 +97,7 @@ def test_the_storm_would_notice(server: Server) -> None:
     for pusher in crew:
         pusher.work_on(server.port)
     while not all(pusher.pushes > 2 and pusher.state.tags for pusher in crew):
-        assert all(pusher.is_alive() for pusher in crew), list(storm.faults(crew))
+        assert all(pusher.is_alive() for pusher in crew), [pusher.fault for pusher in crew]
         time.sleep(0.05)
     for pusher in crew:
         pusher.stop.set()
