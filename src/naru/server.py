@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 #: Bytes of request headers; also how much of a body arrives at once.
 HTTP1_BUFFER = 400 * 1024
 HEADER_SECONDS = 20
+_ONE_NODE = (
+    "another server keeps its content in this folder (NARU_BLOB_STORE_URL), which is for one node: several need an "
+    "object store"
+)
 
 
 def _listener(settings: Settings, door: Door, address: str) -> Server:
@@ -56,7 +60,11 @@ async def serve(settings: Settings, announce: Callable[[BootstrapResult], None])
     addresses = [address for address in (settings.public, settings.private, settings.metrics) if address]
     for address in addresses:
         _require_free(address)
-    with _alone(settings.data):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(settings.data))
+        folder = settings.blob_folder
+        if folder is not None and folder.parent != settings.data:
+            stack.enter_context(_alone(folder, _ONE_NODE))
         await _serve(settings, addresses, announce)
 
 

@@ -13,6 +13,7 @@ from naru.settings import Settings
 from tests.asgi import Client
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, settings_for
 from tests.databases import databases
+from tests.server import Server, running
 
 
 @pytest.fixture
@@ -101,3 +102,17 @@ async def test_alone_with_sqlite_a_new_key_is_taken_and_told(tmp_path: Path, cap
     (tmp_path / "data" / "secret.key").write_bytes(b"n" * 32)
     await (await started(settings)).aclose()
     assert "is another one than before" in caplog.text
+
+
+def test_a_folder_of_content_is_for_one_server(tmp_path: Path, place: str) -> None:
+    """Two nodes that mount one would spoil each other's uploads."""
+    common = {
+        "NARU_DATABASE_URL": place,
+        "NARU_SECRET_KEY_FILE": str(tmp_path / "common.key"),
+        "NARU_BLOB_STORE_URL": (tmp_path / "mounted").as_uri(),
+    }
+    (tmp_path / "common.key").write_bytes(b"k" * 32)
+    with running(tmp_path / "one", **common):
+        second = Server(tmp_path / "two", common)
+        answer = second.naru("serve", timeout=30)
+        assert (answer.returncode, "several need an object store" in answer.stderr) == (1, True), answer.stderr
