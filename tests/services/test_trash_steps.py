@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from naru.core.errors import StorageFull
+from naru.db import images
+from naru.db import usage as usage_rows
 from naru.db.engine import execute
-from naru.db.trash import moves
+from naru.db.trash import moves, restores
+from naru.db.webhooks import outbox
 from tests import make
 from tests.api.client import ApiClient, api
 from tests.conftest import Naru
@@ -48,12 +51,12 @@ class Writes:
 
 
 async def filled(naru: Naru) -> tuple[ApiClient, list[make.Image]]:
-    images = [await make.image(naru.admin, "team/app", f"t{number}", seed=f"{number}") for number in range(ARTIFACTS)]
-    body = make.index_of([image.manifest for image in images[:4]])
+    pushed = [await make.image(naru.admin, "team/app", f"t{number}", seed=f"{number}") for number in range(ARTIFACTS)]
+    body = make.index_of([image.manifest for image in pushed[:4]])
     await make.manifest(naru.admin, "team/app", "multi", body, make.OCI_INDEX)
     for number in range(4):
         await naru.admin.delete(f"/v2/team/app/manifests/t{number}")
-    return await api(naru), images
+    return await api(naru), pushed
 
 
 async def is_whole(naru: Naru, admin: ApiClient, images: list[make.Image]) -> None:
@@ -213,6 +216,42 @@ async def test_an_image_that_is_restored_in_part_only_is_merged(naru: Naru, monk
     await restore(admin, second)
     await naru.admin.delete("/v2/team/app/manifests/new")
     await is_whole(naru, admin, images)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["others are there", "the same are there"])
+async def test_what_a_step_of_a_restore_costs(naru: Naru, monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    """No more statements for many artifacts than for few: what an image of thousands takes is about their rows."""
+    monkeypatch.setattr(moves, "STEP", 100)
+    monkeypatch.setattr(moves, "ROWS", 1000)
+    admin = await api(naru)
+    calls: list[str] = []
+
+    def counting(tx: Any, sql: str, values: Any = ()) -> Any:
+        calls.append(sql)
+        return execute(tx, sql, values)
+
+    for module in (restores, moves, images, usage_rows, outbox):
+        monkeypatch.setattr(module, "execute", counting)
+
+    async def statements(count: int) -> int:
+        names = [f"t{number}" for number in range(count)]
+        for name in names:
+            await make.image(naru.admin, "team/app", name, seed=name)
+        await admin.call("DELETE", APP)
+        deletion = (await trash(admin))[0]
+        for name in names if again else ["new"]:
+            await make.image(naru.admin, "team/app", name, seed=name)
+        calls.clear()
+        await restore(admin, deletion)
+        made = len(calls)
+        await clean(naru)
+        shown = (await admin.call("GET", APP))["image"]
+        assert (shown["artifact_count"], shown["tag_count"]) == (count + (not again),) * 2
+        await admin.call("DELETE", APP)
+        return made
+
+    few = await statements(3)
+    assert 0 < await statements(20) <= few
 
 
 async def test_fsck_mends_the_trash(naru: Naru) -> None:

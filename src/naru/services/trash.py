@@ -30,6 +30,7 @@ from naru.db.trash.rows import Deleted, Sought
 from naru.db.webhooks import outbox
 from naru.services.images import Asked
 from naru.services.limits import PushLimits, check_room
+from naru.services.pacing import Pace
 
 __all__ = ["Deleted", "DeletedView", "Restored", "Sought", "Trash"]
 
@@ -57,13 +58,14 @@ class DeletedView:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What came back. ``image``: registry/image where it is now. ``left_out``: tags that name something else now.
-    ``done``: all came back."""
+    ``done``: all came back; ``ids``: of how many artifacts the last step took care."""
 
     image: str
     artifacts: int = 0
     tags: int = 0
     left_out: list[str] = field(default_factory=list)
     done: bool = False
+    ids: int = 0
 
     def with_step(self, step: Restored) -> Restored:
         """After a further step."""
@@ -83,17 +85,13 @@ class _Asked:
     needed: int
     ids: list[int]
     back: Restored
+    pace: Pace
     at: int = 0
 
     @property
     def is_large(self) -> bool:
         """Whether it comes back in steps: an image that one step cannot hold."""
         return self.one.kind == Kind.IMAGE and len(self.ids) > moves.STEP
-
-    @property
-    def step(self) -> int:
-        """Artifacts of one step into an image that is there."""
-        return moves.MERGED if self.is_large else len(self.ids)
 
 
 class Trash:
@@ -148,7 +146,7 @@ class Trash:
         try:
             while not asked.back.done:
                 step = await self._paced(partial(self._restore_step, asked))
-                asked = replace(asked, back=asked.back.with_step(step), at=asked.at + asked.step)
+                asked = replace(asked, back=asked.back.with_step(step), at=asked.at + step.ids)
         except BaseException:
             if asked.is_large:  # its usage was put back in steps: the collector takes it off again
                 self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore", locks=())
@@ -191,15 +189,19 @@ class Trash:
             target = image_rows.ensure_image(tx, one.registry_id, name.image, now)
         elif asked.taken is Taken.REFUSE and not asked.is_large:
             _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
-        ids = asked.ids[asked.at : asked.at + asked.step]
+        ids = asked.ids[asked.at :]
+        if asked.is_large:
+            ids = moves.some(tx, ids[: asked.pace.size])
+        began = time.monotonic()
         step = restores.merge(tx, one, target, asked.taken, actor.name, now, ids)
+        asked.pace.took(time.monotonic() - began)
         if step.counted is not None:
             counted, most, added = step.counted, step.most_tags, step.added
             self._limits.check_restored(tx, one.registry_id, name, counted, listed=step.listed, tags=most, added=added)
-        for digest, tags in step.came:
-            back = [tag for tag in tags if tag not in step.left_out]
-            outbox.tell(tx, one.registry_id, Events.PUSH, now, actor, name.image, digest, back)
-        return Restored(str(name), step.artifacts, len(step.tags), step.left_out, step.done)
+        left_out = set(step.left_out)
+        came = [(digest, [tag for tag in tags if tag not in left_out]) for digest, tags in step.came]
+        outbox.tell_all(tx, one.registry_id, Events.PUSH, now, actor, name.image, came)
+        return Restored(str(name), step.artifacts, len(step.tags), step.left_out, step.done, step.ids)
 
     def _restore_tag(self, tx: Any, asked: _Asked, one: Deleted, target: int | None, now: int) -> Restored:
         name = asked.name
@@ -323,14 +325,15 @@ def _ask(tx: Any, grant: ProjectGrant, trash_id: int, taken: Taken, image: str |
     one = _find(tx, grant, trash_id)
     name = RepositoryName.parse(f"{one.registry}/{image or one.image}")
     back = Restored(str(name))
+    pace = Pace(lambda: True, seconds=moves.MERGE_SECONDS, share=0.5, least=1, most=moves.MERGED)
     if one.kind == Kind.TAG:
         if name.image != one.image:
             raise BadRequest("a tag can only be restored to its own image")
-        return _Asked(grant, one, name, taken, 0, [], back)
+        return _Asked(grant, one, name, taken, 0, [], back, pace)
     needed = rows.needed_bytes(tx, one)
     if needed:
         check_room(tx, one.registry_id, one.registry, usage.quota(tx, one.registry_id), needed, counted=False)
-    asked = _Asked(grant, one, name, taken, needed, rows.ids_in(tx, trash_id), back)
+    asked = _Asked(grant, one, name, taken, needed, rows.ids_in(tx, trash_id), back, pace)
     target = image_rows.find_image(tx, one.registry_id, name.image)
     if asked.is_large and taken is Taken.REFUSE and target is not None:
         _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)

@@ -16,8 +16,9 @@ from naru.db.usage import ADD_DELTA
 
 #: Artifacts that one step takes off the usage, puts back or removes: some ten milliseconds.
 STEP = 200
-#: Artifacts that one step of a restore moves to an image that is there: row by row, so fewer.
-MERGED = 50
+#: The most artifacts that one step of a restore moves to an image that is there, and what it may take, in seconds.
+MERGED = 500
+MERGE_SECONDS = 0.02
 #: Values of one IN list.
 CHUNK = 5_000
 #: Links or rows of a tag's history that one step removes.
@@ -27,10 +28,10 @@ MANIFEST_BYTES_OF_A_STEP = 512 * 1024
 
 LINK_TOO = """
     INSERT INTO blob_links (image_id, blob_id, created_at)
-    SELECT ?, blob_id, ? FROM artifact_blobs WHERE artifact_id = ? ON CONFLICT DO NOTHING
+    SELECT ?, blob_id, ? FROM artifact_blobs WHERE artifact_id IN ({}) ON CONFLICT DO NOTHING
 """
 MOVE = tuple(
-    f"UPDATE {table} SET image_id = ? WHERE {key} = ?"
+    f"UPDATE {table} SET image_id = ? WHERE {key} IN ({{}})"
     for table, key in (
         ("artifact_blobs", "artifact_id"),
         ("awaited_blobs", "artifact_id"),
@@ -71,11 +72,17 @@ MOVES_OF_TAGS = "SELECT id FROM tag_history WHERE image_id = ? ORDER BY id LIMIT
 
 
 def move_artifact(tx: Connection, artifact_id: int, image_id: int, now: int) -> None:
-    """Make the artifact one of another image, with what it uses and names; its tags stay behind. Links that the old
-    image holds stay, too."""
-    execute(tx, LINK_TOO, (image_id, now, artifact_id))
+    """As ``move_artifacts``, for one."""
+    move_artifacts(tx, (artifact_id,), image_id, now)
+
+
+def move_artifacts(tx: Connection, ids: Sequence[int], image_id: int, now: int) -> None:
+    """Make the artifacts those of another image, with what they use and name; their tags stay behind. Links that the
+    old image holds stay, too."""
+    asked = marks(ids)
+    execute(tx, LINK_TOO.format(asked), (image_id, now, *ids))
     for statement in MOVE:
-        execute(tx, statement, (image_id, artifact_id))
+        execute(tx, statement.format(asked), (image_id, *ids))
 
 
 def move_tags(tx: Connection, artifact_id: int, image_id: int) -> None:
@@ -92,7 +99,7 @@ def drop(tx: Connection, registry_id: int, ids: Sequence[int]) -> int:
     freed, uses = _of(tx, ids)
     execute_many(tx, DROP, [(count, registry_id, blob_id) for blob_id, count in uses.items()])
     for part in _parts(list(uses)):
-        for blob_id, size in execute(tx, FREED.format(_marks(part)), (registry_id, *part)).fetchall():
+        for blob_id, size in execute(tx, FREED.format(marks(part)), (registry_id, *part)).fetchall():
             execute(tx, FORGET, (registry_id, blob_id))
             freed += int(size)
     if freed:
@@ -104,7 +111,7 @@ def use(tx: Connection, registry_id: int, ids: Sequence[int]) -> int:
     """The artifacts are usage of the registry again. The bytes that this added."""
     added, uses = _of(tx, ids)
     for part in _parts(list(uses)):
-        added += int(execute(tx, TAKEN.format(_marks(part)), (*part, registry_id)).fetchone()[0])
+        added += int(execute(tx, TAKEN.format(marks(part)), (*part, registry_id)).fetchone()[0])
     execute_many(tx, USE, [(registry_id, blob_id, count) for blob_id, count in uses.items()])
     if added:
         execute(tx, ADD_DELTA, (registry_id, added))
@@ -113,24 +120,25 @@ def use(tx: Connection, registry_id: int, ids: Sequence[int]) -> int:
 
 def _of(tx: Connection, ids: Sequence[int]) -> tuple[int, dict[int, int]]:
     """Bytes of the manifests, and how many of the artifacts use each blob."""
-    size = int(execute(tx, MANIFEST_BYTES.format(_marks(ids)), ids).fetchone()[0])
-    return size, {row[0]: row[1] for row in execute(tx, USES.format(_marks(ids)), ids)}
+    size = int(execute(tx, MANIFEST_BYTES.format(marks(ids)), ids).fetchone()[0])
+    return size, {row[0]: row[1] for row in execute(tx, USES.format(marks(ids)), ids)}
 
 
-def _some(tx: Connection, ids: Sequence[int]) -> list[int]:
+def some(tx: Connection, ids: Sequence[int]) -> list[int]:
     """As many of the artifacts as are no large work, from the first on; one at least, if there is one."""
-    sizes = dict(execute(tx, SIZES.format(_marks(ids)), ids).fetchall())
-    some: list[int] = []
+    sizes = dict(execute(tx, SIZES.format(marks(ids)), ids).fetchall())
+    few: list[int] = []
     size = 0
     for one in ids:
-        size += sizes[one]
-        if some and size > MANIFEST_BYTES_OF_A_STEP:
+        size += sizes.get(one, 0)
+        if few and size > MANIFEST_BYTES_OF_A_STEP:
             break
-        some.append(one)
-    return some
+        few.append(one)
+    return few
 
 
-def _marks(values: Sequence[int]) -> str:
+def marks(values: Sequence[object]) -> str:
+    """For an IN list of them."""
     return ", ".join("?" * len(values))
 
 
@@ -150,10 +158,10 @@ def settle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) -> b
     else:
         place = bisect_right(ids, settled_to)
         step = list(ids[place : place + STEP + 1])
-    some = _some(tx, step[:STEP])
-    done = len(some) == len(step)
-    freed = drop(tx, registry_id, some)
-    execute(tx, SET_SETTLED, (SETTLED if done else some[-1], freed, trash_id))
+    few = some(tx, step[:STEP])
+    done = len(few) == len(step)
+    freed = drop(tx, registry_id, few)
+    execute(tx, SET_SETTLED, (SETTLED if done else few[-1], freed, trash_id))
     return done
 
 
@@ -168,10 +176,10 @@ def unsettle(tx: Connection, trash_id: int, ids: Sequence[int] | None = None) ->
     else:
         place = bisect_right(ids, settled_to)
         step = list(ids[max(0, place - STEP - 1) : place])[::-1]
-    some = _some(tx, step[:STEP])
-    done = len(some) == len(step)
-    added = use(tx, registry_id, some)
-    execute(tx, SET_SETTLED, (0 if done else step[len(some)], -added, trash_id))
+    few = some(tx, step[:STEP])
+    done = len(few) == len(step)
+    added = use(tx, registry_id, few)
+    execute(tx, SET_SETTLED, (0 if done else step[len(few)], -added, trash_id))
     return done
 
 
@@ -182,10 +190,10 @@ def remove_step(tx: Connection, image_id: int) -> bool:
         return False
     ids = [row[0] for row in execute(tx, TO_REMOVE, (image_id, STEP))]
     if ids:
-        some = _some(tx, ids)
+        few = some(tx, ids)
         for table, key in (("artifact_blobs", "artifact_id"), ("artifacts", "id")):
-            execute(tx, f"DELETE FROM {table} WHERE {key} IN ({_marks(some)})", some)
-        if len(some) == STEP or len(some) < len(ids):
+            execute(tx, f"DELETE FROM {table} WHERE {key} IN ({marks(few)})", few)
+        if len(few) == STEP or len(few) < len(ids):
             return False
     blobs = [row[0] for row in execute(tx, LINKS, (image_id, ROWS))]
     execute_many(tx, REVIEW, [(blob_id,) for blob_id in blobs])

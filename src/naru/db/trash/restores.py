@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -11,25 +12,41 @@ from naru.core.trash import Taken
 from naru.db import images, usage
 from naru.db.engine import execute, execute_many
 from naru.db.images import Counted
-from naru.db.pulls import add_pulls_of
 from naru.db.trash import moves
+from naru.db.trash.moves import marks
 from naru.db.trash.rows import Deleted
 
 #: Names of tags that an answer holds.
 TOLD = 1000
+#: Values of one IN list.
+PART = 1000
 
 NEXT = """
     SELECT id, digest, listed, manifest_size, pull_count, pulled_at FROM artifacts WHERE id IN ({}) AND image_id = ?
     ORDER BY id
 """
+THERE = "SELECT digest, id FROM artifacts WHERE image_id = ? AND digest IN ({})"
 TAKEN_TAGS = """
     SELECT t.name, la.digest FROM tags t JOIN artifacts ta ON ta.id = t.artifact_id
     JOIN tags l ON l.image_id = ? AND l.name = t.name JOIN artifacts la ON la.id = l.artifact_id
     WHERE t.image_id = ? AND la.digest <> ta.digest ORDER BY t.name LIMIT ?
 """
-TAGS = "SELECT id, name, pull_count, pulled_at FROM tags WHERE artifact_id = ? ORDER BY name"
+TAGS = "SELECT artifact_id, id, name, pull_count, pulled_at FROM tags WHERE artifact_id IN ({}) ORDER BY name"
+NAMED = """
+    SELECT t.name, t.id, a.digest FROM tags t JOIN artifacts a ON a.id = t.artifact_id
+    WHERE t.image_id = ? AND t.name IN ({})
+"""
+MOST_TAGS = "SELECT count(*) FROM tags WHERE artifact_id IN ({}) GROUP BY artifact_id ORDER BY count(*) DESC LIMIT 1"
 GIVE_TAG = "UPDATE tags SET image_id = ?, artifact_id = ? WHERE id = ?"
-AWAITED = "SELECT digest FROM awaited_blobs WHERE artifact_id = ?"
+AWAITED = "SELECT artifact_id, digest FROM awaited_blobs WHERE artifact_id IN ({})"
+CHILDREN = "SELECT DISTINCT digest FROM artifact_children WHERE artifact_id IN ({})"
+SUBJECTS = "SELECT DISTINCT accessory_of FROM artifacts WHERE image_id = ? AND accessory_of IN ({})"
+REMOVE = "DELETE FROM artifacts WHERE id IN ({})"
+ADD_PULLS = """
+    UPDATE {} SET pull_count = pull_count + ?,
+        pulled_at = CASE WHEN pulled_at IS NULL OR pulled_at < ? THEN ? ELSE pulled_at END
+    WHERE id = ?
+"""
 NO_LONGER_AWAITED = "DELETE FROM awaited_blobs WHERE artifact_id = ? AND digest = ?"
 TOOK = """
     UPDATE trash SET artifacts = artifacts - ?, listed = listed - ?, tags = tags - ?, partial = ? WHERE id = ?
@@ -48,11 +65,13 @@ OF_TAG = "UPDATE tags SET pushed_at = ?, pull_count = ?, pulled_at = ? WHERE ima
 
 @dataclass(slots=True)
 class Step:
-    """What a step of a restore did. ``tags`` came back, ``left_out`` are those that name something else; ``listed``: by
-    how many more the image lists; ``most_tags`` that an artifact which was there has now; ``added`` bytes of usage.
-    ``came``: digest and tags of what lists will show, for those who want to hear of it."""
+    """What a step of a restore did with the first ``ids`` of those it was given. ``tags`` came back, ``left_out`` are
+    those that name something else; ``listed``: by how many more the image lists; ``most_tags`` that an artifact which
+    was there has now; ``added`` bytes of usage. ``came``: digest and tags of what lists will show, for those who want
+    to hear of it."""
 
     done: bool = False
+    ids: int = 0
     artifacts: int = 0
     tags: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -63,7 +82,25 @@ class Step:
     counted: Counted | None = None
     came: list[tuple[str, list[str]]] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    subjects: list[str] = field(default_factory=list)  # of the touched, those that have accessories
     taken_off: list[int] = field(default_factory=lambda: [0, 0, 0])  # artifacts, listed, tags of the hidden image
+
+
+class _Artifact(NamedTuple):
+    id: int
+    digest: str
+    listed: bool
+    manifest_size: int
+    pulls: int
+    pulled_at: int | None
+
+
+class _Tag(NamedTuple):
+    artifact_id: int
+    id: int
+    name: str
+    pulls: int
+    pulled_at: int | None
 
 
 def taken_tags(tx: Connection, one: Deleted, target: int, limit: int) -> list[tuple[str, str]]:
@@ -80,13 +117,17 @@ def reveal(tx: Connection, one: Deleted, name: str, now: int) -> Counted:
 
 def merge(tx: Connection, one: Deleted, target: int, taken: Taken, actor: str, now: int, ids: Sequence[int]) -> Step:
     """Move the artifacts ``ids`` of the deletion to the image, or some of the history. At the end the deletion
-    is no more, and what is left of the hidden image is for the collector. ``ProtectedTag``."""
-    step = Step()
-    rows = execute(tx, NEXT.format(", ".join("?" * len(ids))), (*ids, one.image_id)).fetchall() if ids else []
-    for row in rows:
-        _take(tx, one, target, row, step, taken, actor, now)
-    if rows:
-        _count(tx, one, target, step, [row[1] for row in rows], now)
+    is no more, and what is left of the hidden image is for the collector. ``ProtectedTag``.
+
+    A few statements for all of them, however many: a statement for each row costs more than its work."""
+    step = Step(ids=len(ids))
+    for start in range(0, len(ids), PART):
+        part = ids[start : start + PART]
+        found = execute(tx, NEXT.format(marks(part)), (*part, one.image_id)).fetchall()
+        if found:
+            _take(tx, one, target, [_Artifact(*row) for row in found], step, taken, actor, now)
+    if step.taken_off[0]:
+        _count(tx, one, target, step, now)
     if execute(tx, IS_LEFT, (one.image_id,)).fetchone() is None:
         history = [row[0] for row in execute(tx, MOVES_OF_TAGS, (one.image_id, moves.ROWS))]
         execute_many(tx, TAKE_HISTORY, [(target, row_id) for row_id in history])
@@ -100,105 +141,149 @@ def _take(
     tx: Connection,
     one: Deleted,
     target: int,
-    row: tuple[int, str, bool, int, int, int | None],
+    rows: Sequence[_Artifact],
     step: Step,
     taken: Taken,
     actor: str,
     now: int,
 ) -> None:
-    artifact_id, digest, listed, manifest_size, pulls, pulled_at = row
-    is_usage = artifact_id > one.settled_to
-    there = images.find_artifact(tx, target, digest)
-    tag_rows = execute(tx, TAGS, (artifact_id,)).fetchall()
-    if there is None:
-        moves.move_artifact(tx, artifact_id, target, now)
-        came = _use_what_came(tx, artifact_id, target)
-        step.artifacts += 1
-        step.listed += int(listed)
-        sizes, size = (came, 0) if is_usage else (_sizes(tx, artifact_id), manifest_size)
-        step.added += usage.use(tx, one.registry_id, sizes, size)
-        step.touched.update(child for (child,) in execute(tx, images.CHILDREN, (artifact_id,)).fetchall())
-    if there is None and (one.digest == digest if one.kind == "artifact" else listed):
-        step.came.append((digest, [tag[1] for tag in tag_rows]))
-    for tag in tag_rows:
-        _take_tag(tx, target, there or artifact_id, digest, tag, step, taken, actor, now)
-    if there is not None:  # it was pushed again: what is in the trash adds its pulls and goes
-        if is_usage:
-            usage.drop(tx, one.registry_id, _sizes(tx, artifact_id), manifest_size)
-        execute(tx, images.REMOVE_ARTIFACT, (artifact_id,))
-        _add_pulls(tx, "artifacts", there, pulls, pulled_at)
-        step.most_tags = max(step.most_tags, usage.tag_count(tx, there))
-    for place, number in enumerate((1, int(listed), len(tag_rows))):
+    digests = [row.digest for row in rows]
+    there = dict(execute(tx, THERE.format(marks(digests)), (target, *digests)).fetchall())
+    ids = [row.id for row in rows]
+    tags = [_Tag(*row) for row in execute(tx, TAGS.format(marks(ids)), ids)]
+    new = [row for row in rows if row.digest not in there]
+    if new:
+        _move(tx, one, target, new, step, now)
+        _note_what_came(one, new, tags, step)
+    _take_tags(
+        tx, target, {row.id: (there.get(row.digest, row.id), row.digest) for row in rows}, tags, step, taken, actor, now
+    )
+    again = [row for row in rows if row.digest in there]
+    if again:
+        _add_to_what_is_there(tx, one, again, there, step)
+    step.touched.update(digests)
+    step.subjects += [row[0] for row in execute(tx, SUBJECTS.format(marks(digests)), (target, *digests))]
+    for place, number in enumerate((len(rows), sum(row.listed for row in rows), len(tags))):
         step.taken_off[place] += number
-    step.touched.add(digest)
 
 
-def _take_tag(
-    tx: Connection,
-    target: int,
-    artifact_id: int,
-    digest: str,
-    tag: tuple[int, str, int, int | None],
-    step: Step,
-    taken: Taken,
-    actor: str,
-    now: int,
-) -> None:
-    tag_id, name, pulls, pulled_at = tag
-    found = execute(tx, images.FIND_TAG, (target, name)).fetchone()
-    if found is None:
-        execute(tx, GIVE_TAG, (target, artifact_id, tag_id))
-        execute(tx, images.ADD_HISTORY, (target, name, None, digest, actor, now))
-        step.tag_count += 1
-        step.tags.append(name)
-        return
-    execute(tx, images.REMOVE_TAG, (tag_id,))
-    if found[1] == digest:
-        _add_pulls(tx, "tags", found[0], pulls, pulled_at)
-    elif taken is Taken.MOVE:
-        step.touched.add(found[1])
-        images.set_tag(tx, target, name, artifact_id, digest, actor, now)
-        step.tags.append(name)
-    else:
-        step.left_out.append(name)
-
-
-def _count(tx: Connection, one: Deleted, target: int, step: Step, digests: list[str], now: int) -> None:
+def _count(tx: Connection, one: Deleted, target: int, step: Step, now: int) -> None:
     """What lists show, and the kept numbers of both images."""
     step.listed += images.relist(tx, target, step.touched)
-    for digest in digests:
-        step.listed += images.relist(tx, target, (), digest)
+    for subject in step.subjects:
+        step.listed += images.relist(tx, target, (), subject)
     step.counted = images.count(tx, target, now, artifacts=step.artifacts, tags=step.tag_count, listed=step.listed)
     execute(tx, TOOK, (*step.taken_off, True, one.id))
+
+
+def _move(tx: Connection, one: Deleted, target: int, new: Sequence[_Artifact], step: Step, now: int) -> None:
+    """Artifacts that the image has not become its own, and usage."""
+    ids = [row.id for row in new]
+    moves.move_artifacts(tx, ids, target, now)
+    came = _use_what_came(tx, ids, target)
+    unused = [one_id for one_id in ids if one_id <= one.settled_to]
+    if unused:
+        step.added += moves.use(tx, one.registry_id, unused)
+    for artifact_id, sizes in came.items():
+        if artifact_id > one.settled_to:
+            step.added += usage.use(tx, one.registry_id, sizes, 0)
+    step.artifacts += len(new)
+    step.listed += sum(row.listed for row in new)
+    step.touched.update(row[0] for row in execute(tx, CHILDREN.format(marks(ids)), ids))
+
+
+def _note_what_came(one: Deleted, new: Sequence[_Artifact], tags: Sequence[_Tag], step: Step) -> None:
+    names: dict[int, list[str]] = {row.id: [] for row in new}
+    for tag in tags:
+        if tag.artifact_id in names:
+            names[tag.artifact_id].append(tag.name)
+    for row in new:
+        if one.digest == row.digest if one.kind == "artifact" else row.listed:
+            step.came.append((row.digest, names[row.id]))
+
+
+def _take_tags(
+    tx: Connection,
+    target: int,
+    goals: Mapping[int, tuple[int, str]],
+    tags: Sequence[_Tag],
+    step: Step,
+    taken: Taken,
+    actor: str,
+    now: int,
+) -> None:
+    """``goals``: the artifact that a tag shall name now, and its digest, by the id of the one that it named."""
+    if not tags:
+        return
+    here: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(tags), PART):
+        names = [tag.name for tag in tags[start : start + PART]]
+        here |= {row[0]: (row[1], row[2]) for row in execute(tx, NAMED.format(marks(names)), (target, *names))}
+    free = [tag for tag in tags if tag.name not in here]
+    execute_many(tx, GIVE_TAG, [(target, goals[tag.artifact_id][0], tag.id) for tag in free])
+    history = [(target, tag.name, None, goals[tag.artifact_id][1], actor, now) for tag in free]
+    execute_many(tx, images.ADD_HISTORY, history)
+    step.tag_count += len(free)
+    step.tags += [tag.name for tag in free]
+    others = [tag for tag in tags if tag.name in here]
+    execute_many(tx, images.REMOVE_TAG, [(tag.id,) for tag in others])
+    pulls = []
+    for tag in others:
+        (artifact_id, digest), (tag_id, named) = goals[tag.artifact_id], here[tag.name]
+        if named == digest:
+            pulls.append((tag_id, tag.pulls, tag.pulled_at))
+        elif taken is Taken.MOVE:
+            step.touched.add(named)
+            images.set_tag(tx, target, tag.name, artifact_id, digest, actor, now)
+            step.tags.append(tag.name)
+        else:
+            step.left_out.append(tag.name)
+    _add_pulls(tx, "tags", pulls)
+
+
+def _add_to_what_is_there(
+    tx: Connection, one: Deleted, again: Sequence[_Artifact], there: Mapping[str, int], step: Step
+) -> None:
+    """They were pushed again: what is in the trash adds its pulls and goes."""
+    used = [row.id for row in again if row.id > one.settled_to]
+    if used:
+        moves.drop(tx, one.registry_id, used)
+    gone = [row.id for row in again]
+    execute(tx, REMOVE.format(marks(gone)), gone)
+    _add_pulls(tx, "artifacts", [(there[row.digest], row.pulls, row.pulled_at) for row in again])
+    kept = [there[row.digest] for row in again]
+    most = execute(tx, MOST_TAGS.format(marks(kept)), kept).fetchone()
+    step.most_tags = max(step.most_tags, 0 if most is None else int(most[0]))
 
 
 def _finish(tx: Connection, one: Deleted, target: int) -> None:
     if one.kind == "image":
         pulls, pulled_at, created_at = execute(tx, IMAGE, (one.image_id,)).fetchone()
-        _add_pulls(tx, "images", target, pulls, pulled_at)
+        _add_pulls(tx, "images", [(target, pulls, pulled_at)])
         execute(tx, OLDER, (created_at, target, created_at))
     execute(tx, "UPDATE trash SET expires_at = 0 WHERE id = ?", (one.id,))
     if one.image_id is not None:
         moves.remove_step(tx, one.image_id)
 
 
-def _sizes(tx: Connection, artifact_id: int) -> dict[int, int]:
-    return {int(row[0]): int(row[1]) for row in execute(tx, images.USED_BLOBS, (artifact_id,)).fetchall()}
+def _use_what_came(tx: Connection, ids: Sequence[int], target: int) -> dict[int, dict[int, int]]:
+    """Blobs that the artifacts awaited, and that the image holds by now, are used by them: their ids and sizes, by the
+    artifact's id."""
+    awaited = execute(tx, AWAITED.format(marks(ids)), ids).fetchall()
+    held = images.held_blobs(tx, target, sorted({row[1] for row in awaited})) if awaited else {}
+    came: dict[int, dict[int, int]] = {}
+    for artifact_id, digest in awaited:
+        if blob := held.get(digest):
+            execute(tx, images.ADD_REFERENCE, (target, blob.blob_id, artifact_id))
+            execute(tx, NO_LONGER_AWAITED, (artifact_id, digest))
+            came.setdefault(artifact_id, {})[blob.blob_id] = blob.size
+    return came
 
 
-def _use_what_came(tx: Connection, artifact_id: int, target: int) -> dict[int, int]:
-    """Blobs that the artifact awaited, and that the image holds by now, are used by it: their ids and sizes."""
-    awaited = [row[0] for row in execute(tx, AWAITED, (artifact_id,)).fetchall()]
-    came = images.held_blobs(tx, target, awaited) if awaited else {}
-    for digest, blob in came.items():
-        execute(tx, images.ADD_REFERENCE, (target, blob.blob_id, artifact_id))
-        execute(tx, NO_LONGER_AWAITED, (artifact_id, digest))
-    return {blob.blob_id: blob.size for blob in came.values()}
-
-
-def _add_pulls(tx: Connection, table: str, row_id: int, pulls: int, pulled_at: int | None) -> None:
-    if pulls and pulled_at is not None:
-        add_pulls_of(tx, table, {row_id: pulls}, pulled_at)
+def _add_pulls(tx: Connection, table: str, pulls: Iterable[tuple[int, int, int | None]]) -> None:
+    """(id, pulls, the last of them)"""
+    rows = [(count, at, at, row_id) for row_id, count, at in pulls if count and at is not None]
+    execute_many(tx, ADD_PULLS.format(table), rows)
 
 
 def restore_tag(tx: Connection, one: Deleted, target: int, artifact_id: int, actor: str, now: int) -> images.SetTag:

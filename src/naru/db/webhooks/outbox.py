@@ -95,6 +95,33 @@ def tell(
         execute(tx, ADD, (registry_id, int(kind), now, actor.name, actor.request_id, image, digest, named))
 
 
+def tell_all(
+    tx: Connection,
+    registry_id: int,
+    kind: Events,
+    now: int,
+    actor: Actor,
+    image: str,
+    told: Sequence[tuple[str, Sequence[str]]],
+) -> None:
+    """The same for several artifacts: digest and tags of each."""
+    if told and wants(tx, registry_id, kind):
+        events = [
+            (
+                registry_id,
+                int(kind),
+                now,
+                actor.name,
+                actor.request_id,
+                image,
+                digest,
+                json.dumps(list(tags[:MAX_TAGS])),
+            )
+            for digest, tags in told
+        ]
+        execute_many(tx, ADD, events)
+
+
 def tell_image(
     tx: Connection, registry_id: int, kind: Events, now: int, actor: Actor, image: str, image_id: int
 ) -> None:
