@@ -41,6 +41,26 @@ async def test_the_first_page_shows_usage_pushes_and_old_keys(naru: Naru) -> Non
     assert "1 of your access keys is older than 90 days" in text_of(await visitor.page(base))
 
 
+async def test_old_keys_of_others_are_shown_to_those_who_may_see_them(naru: Naru) -> None:
+    admin, base = await signed_in(naru)
+    await naru.client("kim", Role.IMAGE_UPLOADER)
+    await naru.client("outsider")
+    for name, role in (("boss", Role.PROJECT_ADMIN), ("member", Role.PROJECT_MEMBER)):
+        await naru.accounts.create_user(name, PASSWORD, [role])
+    naru.clock.advance(89 * 86_400)
+    await admin.sign_in("admin", "admin-password-for-tests")
+    assert "of others" not in text_of(await admin.page(base))
+    naru.clock.advance(86_400)
+    said = {}
+    for name, password in (("admin", "admin-password-for-tests"), ("boss", PASSWORD), ("member", PASSWORD)):
+        visitor = await Visitor(naru.anonymous).sign_in(name, password)
+        said[name] = text_of(await visitor.page(base))
+    assert "2 access keys of others are older than 90 days: kim , outsider" in said["admin"]
+    assert "2 access keys of others are older than 90 days: admin , kim" in said["boss"]
+    assert "outsider" not in said["boss"]
+    assert "of others" not in said["member"]
+
+
 async def test_who_has_no_role_is_told_what_to_do(naru: Naru) -> None:
     await naru.accounts.create_user("kim", PASSWORD)
     visitor = await Visitor(naru.anonymous).sign_in("kim")

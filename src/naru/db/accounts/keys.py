@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from naru.db.engine import inserted_id
-from naru.db.schema import access_keys, users
+from naru.db.schema import access_keys, memberships, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,32 @@ def keys_of(tx: Connection, user_id: int) -> list[AccessKey]:
 def list_keys(tx: Connection) -> list[AccessKey]:
     """Everybody's."""
     return [AccessKey(*row) for row in tx.execute(_all())]
+
+
+@dataclass(frozen=True, slots=True)
+class OldKeys:
+    """How many of a user's keys have a secret that is old."""
+
+    user_id: int
+    user_name: str
+    count: int
+
+
+def old_keys(tx: Connection, before: int, now: int, project_id: int | None) -> list[OldKeys]:
+    """By user: keys that work, with a secret made before then; of the project's members, or (None) everybody's."""
+    c = access_keys.c
+    asked = (
+        select(c.user_id, users.c.name, func.count())
+        .join(users, users.c.id == c.user_id)
+        .where(c.enabled, func.coalesce(c.secret_changed_at, c.created_at) <= before)
+        .where(or_(c.expires_at.is_(None), c.expires_at > now))
+        .group_by(c.user_id, users.c.name)
+        .order_by(users.c.name)
+    )
+    if project_id is not None:
+        members = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
+        asked = asked.where(c.user_id.in_(members))
+    return [OldKeys(*row) for row in tx.execute(asked)]
 
 
 def change_key(tx: Connection, key_id: int, values: dict[str, object]) -> None:

@@ -12,7 +12,7 @@ from naru.core.ports import Clock
 from naru.core.text import shown
 from naru.db import accounts as rows
 from naru.db import audit
-from naru.db.accounts import AccessKey
+from naru.db.accounts import AccessKey, OldKeys
 from naru.db.engine import Database
 from naru.services.accounts.shared import label_text, user_by_id
 from naru.services.accounts.users import own_id
@@ -92,6 +92,15 @@ class Keys:
             return [replace(key, label="", last_used_at=None, last_used_address=None) for key in keys]
 
         return self._views(await self._database.read(read))
+
+    async def old_of_others(self, grant: ProjectGrant) -> list[OldKeys]:
+        """Whose keys that work should be made anew, but for one's own: of members for project administrators, of
+        everybody for service administrators of the installation."""
+        grant.require(Permission.ADMINISTER)
+        now = self._clock.now()
+        project_id = None if grant.service_admin else grant.project.id
+        found = await self._database.read(lambda tx: rows.old_keys(tx, now - ROTATE_DAYS * DAY, now, project_id))
+        return [one for one in found if one.user_id != grant.actor.user_id]
 
     async def view(self, grant: AccountGrant, access_key: str) -> KeyView:
         """``NotFound`` for a key that is not there or that the grant does not reach: nobody learns which."""

@@ -12,6 +12,8 @@ from naru.web.console.view import View, address
 
 RECENT = 10
 FAILED = 5
+#: Users who are named because of their old keys.
+OLD = 8
 #: Registries whose usage is drawn: the largest.
 DRAWN = 12
 
@@ -33,6 +35,7 @@ async def overview(view: View) -> Response:
     pushes = await services.audit.recent_pushes(view.grant, RECENT)
     failed, failures = await services.jobs.list(view.grant, status=Status.ERROR.value, offset=0, limit=FAILED)
     old = [one for one in await services.keys.own(view.account) if one.rotate and one.key.enabled]
+    others = await services.keys.old_of_others(view.grant) if view.may(Permission.ADMINISTER) else []
     largest = sorted(usage, key=lambda one: -one.bytes)[:DRAWN]
     return await view.render(
         "home.html",
@@ -43,6 +46,8 @@ async def overview(view: View) -> Response:
         total_images=sum(one.images for one in usage),
         pushes=pushes,
         old_keys=old,
+        old_of_others=others,
+        old_shown=OLD,
         failed=failed,
         failures=failures,
         host=services.addresses.registry_host(view.transport, "public", view.grant.project),
