@@ -81,7 +81,7 @@ def run(tmp_path: Path, rounds: int, faults_a_round: int) -> Report:
 
 
 def test_a_short_storm(tmp_path: Path) -> None:
-    report = run(tmp_path, 1, 5)
+    report = run(tmp_path, 1, 4)
     assert report.good, str(report)
     assert report.pushes > 5, f"the storm was a calm\n{report}"
     assert report.refused + report.cut_off > 0, f"nothing went wrong\n{report}"
