@@ -14,7 +14,7 @@ from tests import make
 from tests.asgi import basic
 from tests.server import ACCESS_KEY, SECRET_KEY, Server, running
 
-ARTIFACTS = 3000
+ARTIFACTS = 1500
 
 
 def send(server: Server, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
@@ -104,7 +104,7 @@ def test_killed_between_two_steps(tmp_path: Path) -> None:
         assert server.naru("registry", "create", "team").returncode == 0
         server.start()
         push(server, "team/app", "1.0", new)  # while the old image goes
-        for _ in range(3):  # and killed again on the way
+        for _ in range(2):  # and killed again on the way
             server.kill()
             assert_clean(server)
             server.start()
