@@ -19,7 +19,7 @@ from naru.core.errors import Conflict, NotFound
 from naru.db import backup as rows
 from naru.services.backup import Backup, BackupFolder, Restore, Taken
 from naru.services.backup.folder import BackupBroken
-from tests import make
+from tests import databases, make
 from tests.asgi import Client, basic
 from tests.conftest import Naru, TestClock, settings_for
 from tests.server import ACCESS_KEY, SECRET_KEY, running
@@ -227,6 +227,29 @@ async def test_a_backup_that_was_changed_is_refused(naru: Naru, tmp_path: Path) 
         folder.snapshot()
 
 
+async def test_from_one_kind_of_database_into_the_other_and_back(naru: Naru, tmp_path: Path) -> None:
+    """With ``--db=postgres``: from there to SQLite, and back."""
+    image = await make.image(naru.admin, "team/app", layers=2)
+    here = BackupFolder(tmp_path / "backup")
+    await take(naru, here)
+    on_sqlite = await restore(here, tmp_path / "sqlite", database_url=None)
+    try:
+        await assert_image(on_sqlite.admin, image)
+        more = await make.image(on_sqlite.admin, "team/more")
+        there = BackupFolder(tmp_path / "second")
+        await take(on_sqlite, there)
+    finally:
+        await on_sqlite.application.aclose()
+    back = await restore(there, tmp_path / "back")
+    try:
+        await assert_image(back.admin, image)
+        await assert_image(back.admin, more)
+        await make.image(back.admin, "team/new")
+        assert await back.core.fsck.run(hash_bytes=True, repair=False, progress=nothing) == []
+    finally:
+        await back.application.aclose()
+
+
 async def test_nothing_is_overwritten(naru: Naru, tmp_path: Path) -> None:
     await make.image(naru.admin, "team/app")
     folder = BackupFolder(tmp_path / "backup")
@@ -294,6 +317,8 @@ def test_killed_anywhere(tmp_path: Path) -> None:
         verified = server.naru("backup", backup, "--verify")
         assert "41 blobs" in verified.stdout, verified.stderr
         other = {**server.variables, "NARU_DATA": str(tmp_path / "other")}
+        if databases.on_postgres():
+            other["NARU_DATABASE_URL"] = str(databases.place_of(tmp_path / "other"))
         for _ in range(3):
             killed("restore", backup, variables=other, seconds=moments.uniform(0.5, 1.3))
         ended = subprocess.run(
