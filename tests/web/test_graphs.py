@@ -95,6 +95,7 @@ async def spoil(naru: Naru, data: bytes, how: str) -> None:
 
 
 @on_shared
+@pytest.mark.files_only
 @pytest.mark.parametrize("how", ["lost", "cut"])
 @pytest.mark.parametrize("way", WAYS, ids=[way.__name__ for way in WAYS])
 async def test_bad_bytes_are_never_served_and_the_next_push_heals(shared: Naru, name: str, way: Way, how: str) -> None:
@@ -122,6 +123,7 @@ async def test_bad_bytes_are_never_served_and_the_next_push_heals(shared: Naru, 
 
 
 @on_shared
+@pytest.mark.files_only
 @pytest.mark.parametrize("how", ["lost", "cut", "empty"])
 async def test_a_push_heals_what_nobody_missed_yet(shared: Naru, name: str, how: str) -> None:
     layer = LAYER + name.encode()
