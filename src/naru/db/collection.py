@@ -24,10 +24,10 @@ CUT_UNUSED = """
 """
 REVIEW_BLOBS = "INSERT INTO blob_reviews (blob_id) VALUES {} ON CONFLICT DO NOTHING"
 FORGET_LINK_REVIEWS = "DELETE FROM link_reviews WHERE image_id = ? AND blob_id IN ({})"
-#: CROSS JOIN keeps SQLite from reading all blobs in the order of their index.
+#: Each digest is looked up: as a join, either database may read all blobs in the order of their index.
 REVIEWED = """
-    SELECT b.id FROM (SELECT blob_id FROM blob_reviews LIMIT ?) r CROSS JOIN blobs b WHERE b.id = r.blob_id
-    ORDER BY b.digest
+    SELECT r.blob_id FROM (SELECT blob_id FROM blob_reviews LIMIT ?) AS r
+    ORDER BY (SELECT b.digest FROM blobs b WHERE b.id = r.blob_id)
 """
 DROP_UNLINKED = """
     DELETE FROM blobs WHERE id IN ({}) AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = blobs.id)
@@ -127,9 +127,10 @@ _RECLAIMABLE = """
             WHERE r.image_id = l.image_id AND r.blob_id = l.blob_id AND r.due_at <= ?)
         OR EXISTS (SELECT 1 FROM artifact_blobs u WHERE u.image_id = l.image_id AND u.blob_id = l.blob_id)))
 """
+# The least of each is the first entry of an index; whether one is below a limit may be looked for in the whole table.
 _DUE = """
-    SELECT EXISTS (SELECT 1 FROM link_reviews WHERE due_at <= ?) OR EXISTS (SELECT 1 FROM blob_reviews)
-        OR EXISTS (SELECT 1 FROM doomed_files) OR EXISTS (SELECT 1 FROM uploads WHERE updated_at < ?)
+    SELECT coalesce((SELECT min(due_at) FROM link_reviews) <= ?, false) OR EXISTS (SELECT 1 FROM blob_reviews)
+        OR EXISTS (SELECT 1 FROM doomed_files) OR coalesce((SELECT min(updated_at) FROM uploads) < ?, false)
 """
 
 
