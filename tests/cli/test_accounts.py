@@ -12,7 +12,7 @@ import pytest
 from naru.services import secrets
 from tests.cli.conftest import Cli
 from tests.conftest import ADMIN_KEY
-from tests.databases import place_of, rows
+from tests.databases import on_postgres, place_of, rows
 
 
 def one(rows: list[dict[str, object]], **wanted: object) -> dict[str, object]:
@@ -138,9 +138,11 @@ def test_before_the_first_start(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside threads: the child is replaced at once
 def test_a_password_is_asked_for_without_echo(cli: Cli) -> None:
+    database = {"NARU_DATABASE_URL": str(place_of(cli.data))} if on_postgres() else {}
+    command = [sys.executable, "-m", "naru", "--data", str(cli.data), "user", "password", "admin"]
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "naru", "--data", str(cli.data), "user", "password", "admin"])
+        os.execve(sys.executable, command, os.environ | database)
     shown = b""
     for _ in range(2):
         while not shown.rstrip().endswith(b":"):
