@@ -44,7 +44,9 @@ async def test_work_is_done(node: Node) -> None:
     execution = await defer(node, Work(name="a", numbers=(1,)), Work(name="b"))
     await node.worker.settle()
     assert done == [(execution, 1, Work(name="a", numbers=(1,))), (execution, 1, Work(name="b"))]
-    (row, _) = await node.rows("SELECT status, progress_done, progress_total, detail, error, claim FROM tasks")
+    (row, _) = await node.rows(
+        "SELECT status, progress_done, progress_total, detail, error, claim FROM tasks ORDER BY id"
+    )
     assert row[:3] == ("Success", 1, 2)
     assert json.loads(row[3]) == {"kept": 3, "name": "a"}
     assert row[4:] == (None, None)
@@ -100,7 +102,7 @@ async def test_a_payload_that_cannot_be_read_fails_alone(node: Node) -> None:
     await defer(node, Work(), Work())
     await node.database.write(lambda tx: execute(tx, "UPDATE tasks SET payload = '[' WHERE id = 1"))
     await node.worker.settle()
-    assert await node.rows("SELECT status FROM tasks") == [("Scheduled",), ("Success",)]
+    assert await node.rows("SELECT status FROM tasks ORDER BY id") == [("Scheduled",), ("Success",)]
 
 
 async def test_many_at_once_but_not_more(tables: Database, clock: TestClock) -> None:
@@ -282,8 +284,8 @@ async def test_discarded_runs_leave_nothing(node: Node) -> None:
     failed = await defer(node, Work(name="fails"))
     both = await defer(node, Work(name="fails"), Work())
     await node.worker.settle()
-    assert await node.rows("SELECT execution_id, status FROM tasks") == [(failed, "Error"), (both, "Error")]
-    assert await node.rows("SELECT id, status FROM executions") == [(failed, "Error"), (both, "Error")]
+    assert await node.rows("SELECT execution_id, status FROM tasks ORDER BY id") == [(failed, "Error"), (both, "Error")]
+    assert await node.rows("SELECT id, status FROM executions ORDER BY id") == [(failed, "Error"), (both, "Error")]
 
 
 # Nodes: two workers, with clocks that differ by minutes.
