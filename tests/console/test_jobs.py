@@ -43,9 +43,9 @@ async def test_a_job_from_its_start_to_the_second_try(naru: Naru) -> None:
     assert await visitor.done(f"{here}/retry") == here
     page = await visitor.page(here)
     assert "Parts that run again: 1." in text_of(page)
-    assert POLLS in page
+    assert POLLS in page or "b Succeeded" in text_of(page)  # a worker may have been quick
     await settle(naru)
-    assert "Done" in text_of(await visitor.page(here))
+    assert "b Succeeded" in text_of(await visitor.page(here))
     assert f"chore #{run}" not in text_of(await visitor.page(base))
 
 

@@ -253,7 +253,9 @@ async def test_a_full_disk_at_a_step_leaves_no_file_behind(made_data: Path, tmp_
         for turn, step in enumerate(steps):
             faults.reset(turn)
             told = await tell(story, naru, f"team/full{turn}")
-            assert 507 in told or step in {"discard", "delete"}, (step, told)
+            # A write that no request waits for (the row of a new upload) may fail without a word to the client.
+            unheard = step == "write" and told[-1] == 201
+            assert 507 in told or step in {"discard", "delete"} or unheard, (step, told)
             # What was answered with 201 before the fault is kept; the file of what was not is gone.
             kept = told.count(201) if title != "stored before" else int(201 in told)
             assert len(files("blobs")) == before + kept, (step, told)
