@@ -223,11 +223,14 @@ async def test_what_a_step_of_a_restore_costs(naru: Naru, monkeypatch: pytest.Mo
     """No more statements for many artifacts than for few: what an image of thousands takes is about their rows."""
     monkeypatch.setattr(moves, "STEP", 100)
     monkeypatch.setattr(moves, "ROWS", 1000)
+    monkeypatch.setattr(moves, "MERGE_SECONDS", 60.0)  # a slow machine makes no more steps of it
     admin = await api(naru)
     calls: list[str] = []
+    of_chores = ("SELECT max(id) FROM usage_deltas", "DELETE FROM usage_deltas", "SELECT 1 FROM webhook_events")
 
     def counting(tx: Any, sql: str, values: Any = ()) -> Any:
-        calls.append(sql)
+        if not sql.split("\n", maxsplit=1)[0].startswith(of_chores):
+            calls.append(sql)
         return execute(tx, sql, values)
 
     for module in (restores, moves, images, usage_rows, outbox):
