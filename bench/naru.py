@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from bench import seed_naru
 from bench.content import REGISTRY, Content
@@ -58,6 +61,7 @@ class Naru(Server):
             "NARU_BOOTSTRAP_ACCESS_KEY": ACCESS_KEY,
             "NARU_BOOTSTRAP_SECRET_KEY": SECRET_KEY,
             "NARU_BOOTSTRAP_REGISTRIES": REGISTRY,
+            "NARU_LIMIT_ARTIFACTS": "1000000",  # what pushers make in one image in the time that they have
             **self.settings,
         }
 
@@ -90,6 +94,32 @@ class Naru(Server):
             raise BenchError(f"{method} {path}: {document['header']['resultMessage']}")
         return document
 
+    def sign_in(self) -> str:
+        """The Cookie header of the administrator's session in the console."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        cookies: dict[str, str] = {}
+
+        def send(method: str, form: dict[str, str] | None = None) -> str:
+            body = urlencode(form) if form else None
+            headers = {"Origin": f"http://{HOST}:{self.port}", "Cookie": _cookie_line(cookies)}
+            if form:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            connection.request(method, "/sign-in", body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            if answer.status not in {200, 303}:
+                raise BenchError(f"sign-in to the console: status {answer.status}: {text[-300:]}")
+            for line in answer.headers.get_all("set-cookie", []):
+                cookies.update({name: part.value for name, part in SimpleCookie(line).items()})
+            return text
+
+        found = re.search(r'name="csrf" value="([^"]*)"', send("GET"))
+        if found is None:
+            raise BenchError("the console's sign-in page has no form")
+        send("POST", {"csrf": found[1], "name": USER, "password": PASSWORD})
+        connection.close()
+        return _cookie_line(cookies)
+
     def _token(self, scope: str) -> str:
         header, expiry = self._tokens.get(scope, ("", 0.0))
         if expiry > time.monotonic():
@@ -113,3 +143,7 @@ class Naru(Server):
             path = "/" + found["realm"].split("://", 1)[-1].partition("/")[2]
             self._realm = path, found.get("service", "")
         return self._realm
+
+
+def _cookie_line(cookies: dict[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in cookies.items() if value)
