@@ -42,6 +42,7 @@ from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
 from naru.services.tokens import Tokens
 from naru.services.uploads import Uploads
+from naru.services.usage_history import UsageHistory
 from naru.services.vault import Vault
 from naru.services.webhooks import Deliveries, Pacer, Sender, Webhooks
 from naru.settings import Settings
@@ -81,6 +82,8 @@ class Application:
         self._pull = open_pull(settings.database, pools(settings))
         self._activity = Activity(database=database, clock=clock)
         self.audit = AuditLog(database=database, clock=clock, retention_days=settings.audit_retention_days)
+        days = settings.usage_history_days
+        self.usage_history = UsageHistory(database=database, clock=clock, retention_days=days)
         self._access_log = AccessLog(sys.stderr, mode=settings.access_log, now=clock.now, form=settings.log_format)
         grace = settings.collection_grace_seconds
         rule = TrashRule(settings.trash_days, docker=settings.trash_docker_deletes, cleanup=settings.trash_cleanup)
@@ -202,6 +205,7 @@ class Application:
             cleanup=Cleanup(database=database, clock=clock),
             cleanup_runs=CleanupRuns(database=database, clock=clock),
             usage=core.usage,
+            usage_history=self.usage_history,
             trash=core.trash,
             webhooks=webhooks,
             audit=self.audit,
@@ -238,6 +242,7 @@ class Application:
             jobs=self.jobs,
             trash=core.trash,
             usage=core.usage,
+            usage_history=self.usage_history,
             audit=self.audit,
             key=derive(key, "console"),
             has_private=settings.private is not None,
@@ -331,6 +336,7 @@ class Application:
         await self._access_log.start()
         await self._activity.start()
         await self.audit.start()
+        await self.usage_history.start()
         await self.deliveries.start()
         # Files without a row may be another node's, which is about to write it: `fsck` finds those that a crash left.
         crashed = await self.core.accounts.mark_running(running=True) if self.alone else None
@@ -348,6 +354,7 @@ class Application:
         await self.deliveries.aclose()
         await self.outbound.aclose()
         await self.audit.aclose()
+        await self.usage_history.aclose()
         await self._activity.aclose()
         await self._access_log.aclose()
         if self.alone:

@@ -60,6 +60,7 @@ async def importer(
     pull = open_pull(settings.database, pools(settings))
     await pull.start()
     grace = settings.collection_grace_seconds
+    activity = Activity(database=core.database, clock=core.clock)
     try:
         yield Importer(
             source=Remote(outbound, where.url, user=source.user, password=source.password, verify=source.verify),
@@ -77,7 +78,7 @@ async def importer(
             manifests=Manifests(
                 database=core.database,
                 pull=pull,
-                activity=Activity(database=core.database, clock=core.clock),
+                activity=activity,
                 limits=core.push_limits,
                 clock=core.clock,
                 grace_seconds=grace,
@@ -89,6 +90,7 @@ async def importer(
             dry_run=dry_run,
         )
     finally:
+        await activity.flush()
         await outbound.aclose()
         await pull.aclose()
 

@@ -1,4 +1,4 @@
-"""Pull counts and times, and the last use of access keys: gathered in memory, written in batches.
+"""Pull counts and times, pushes by days, and the last use of access keys: gathered in memory, written in batches.
 
 Reads do not write. A crash may lose the last second of counts, never content.
 """
@@ -10,9 +10,10 @@ import contextlib
 import logging
 from typing import Any
 
+from naru.core.days import day_of
 from naru.core.errors import NaruError
 from naru.core.ports import Clock
-from naru.db import usage
+from naru.db import usage, usage_days
 from naru.db.accounts import record_key_use
 from naru.db.engine import Database
 from naru.db.pulls import add_pulls
@@ -29,6 +30,7 @@ class Activity:
         self._artifacts: dict[int, int] = {}
         self._images: dict[int, int] = {}
         self._tags: dict[int, int] = {}
+        self._pushed: dict[int, int] = {}
         self._keys: dict[int, str] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -38,20 +40,27 @@ class Activity:
         if tag_id is not None:
             self._tags[tag_id] = self._tags.get(tag_id, 0) + 1
 
+    def pushed(self, image_id: int) -> None:
+        self._pushed[image_id] = self._pushed.get(image_id, 0) + 1
+
     def key_used(self, key_id: int, address: str) -> None:
         self._keys[key_id] = address
 
     async def flush(self) -> None:
         """Write what was gathered; it is kept for the next time when the database cannot take it."""
-        if not (self._images or self._keys):
+        if not (self._images or self._pushed or self._keys):
             return
         images, artifacts, tags, keys = self._images, self._artifacts, self._tags, self._keys
+        pushed, self._pushed = self._pushed, {}
         self._images, self._artifacts, self._tags, self._keys = {}, {}, {}, {}
         now = self._clock.now()
+        day = day_of(now)
         pulled = {"images": images, "artifacts": artifacts, "tags": tags}
 
         def store(tx: Any) -> None:
             add_pulls(tx, pulled, now=now)
+            usage_days.count(tx, day, "pulls", images)
+            usage_days.count(tx, day, "pushes", pushed)
             record_key_use(tx, used)
             usage.fold(tx)
 
@@ -60,17 +69,16 @@ class Activity:
             await self._database.write(store, ("pulls",))
         except NaruError as error:
             log.warning("pull counts could not be written, kept for later: %s", error)
-            self._put_back(images, artifacts, tags, keys)
+            self._put_back(pulled, pushed, keys)
         except Exception:
-            self._put_back(images, artifacts, tags, keys)
+            self._put_back(pulled, pushed, keys)
             raise
 
-    def _put_back(
-        self, images: dict[int, int], artifacts: dict[int, int], tags: dict[int, int], keys: dict[int, str]
-    ) -> None:
-        for kept, newer in ((images, self._images), (artifacts, self._artifacts), (tags, self._tags)):
+    def _put_back(self, pulled: dict[str, dict[int, int]], pushed: dict[int, int], keys: dict[int, str]) -> None:
+        newer = {"images": self._images, "artifacts": self._artifacts, "tags": self._tags, "pushed": self._pushed}
+        for name, kept in (pulled | {"pushed": pushed}).items():
             for key, count in kept.items():
-                newer[key] = newer.get(key, 0) + count
+                newer[name][key] = newer[name].get(key, 0) + count
         self._keys = keys | self._keys
 
     async def start(self) -> None:

@@ -125,7 +125,7 @@ class Manifests:
         tags = tuple(more_tags) if isinstance(reference, Digest) else tuple(dict.fromkeys((reference, *more_tags)))
         now = self._clock.now()
 
-        def store(tx: Any) -> None:
+        def store(tx: Any) -> int:
             # (2) The facts, and (3) the rules that need no more than they.
             image_id = image_rows.ensure_image(tx, grant.registry.id, name.image, now)
             held = self._check_blobs(tx, image_id, name, manifest)
@@ -138,8 +138,10 @@ class Manifests:
             # (5) What happened, for those who ask later.
             self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
             outbox.tell(tx, grant.registry.id, Events.PUSH, now, grant.actor, name.image, str(digest), tags)
+            return image_id
 
-        await self._database.write(store, [image_rows.image_lock(grant.registry.id, name.image)])
+        image_id = await self._database.write(store, [image_rows.image_lock(grant.registry.id, name.image)])
+        self._activity.pushed(image_id)
         return Pushed(digest, tags, manifest.subject.digest if manifest.subject else None)
 
     def _set_tags(

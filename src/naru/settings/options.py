@@ -241,6 +241,9 @@ class Settings(BaseSettings):
     audit_retention_days: int = _option(
         _LIMITS, 365, "Days that the audit log keeps a row; 0 keeps all for ever.", ge=0, le=36_500
     )
+    usage_history_days: int = _option(
+        _LIMITS, 400, "Days that usage, pulls and pushes by days are kept, for charts.", ge=1, le=3650
+    )
     job_workers: int = _option(
         _LIMITS,
         4,

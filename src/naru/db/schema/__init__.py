@@ -26,6 +26,7 @@ from naru.db.schema.registries import allowed_cves, common_cves, registries, reg
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
 from naru.db.schema.trash import trash
+from naru.db.schema.usage import image_days, registry_days
 from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "console_sessions",
     "doomed_files",
     "executions",
+    "image_days",
     "images",
     "installation",
     "link_reviews",
@@ -61,6 +63,7 @@ __all__ = [
     "protection_rules",
     "registries",
     "registry_blobs",
+    "registry_days",
     "revoked_tokens",
     "schedules",
     "sign_in_history",

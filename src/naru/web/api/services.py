@@ -18,6 +18,7 @@ from naru.services.registries import Registries
 from naru.services.tags import Tags
 from naru.services.trash import Trash
 from naru.services.usage import Usage
+from naru.services.usage_history import UsageHistory
 from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
 from naru.web.api_guard import ApiGuard
@@ -43,6 +44,7 @@ class ApiServices:
     cleanup: Cleanup
     cleanup_runs: CleanupRuns
     usage: Usage
+    usage_history: UsageHistory
     trash: Trash
     webhooks: Webhooks
     audit: AuditLog

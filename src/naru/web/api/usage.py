@@ -1,16 +1,21 @@
-"""What the project and its registries use, and quotas. Beyond the published API."""
+"""What the project and its registries use, now and by days, and quotas. Beyond the published API."""
 
 from __future__ import annotations
 
-from fastapi import Request
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from naru.core.days import iso_date
 from naru.services.usage import MAX_QUOTA, RegistryUsage
+from naru.services.usage_history import MAX_DAYS, Day
 from naru.web.api.access import Administrator, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.registries import NameOrId
-from naru.web.api.routing import Router
+from naru.web.api.routing import Number, Router
 
 router = Router(tags=["usage"])
 
@@ -58,6 +63,40 @@ class ChangedQuota(Strict):
     limit_storage: int | None = Field(ge=0, le=MAX_QUOTA, description="Bytes; null: no quota.")
 
 
+class DayModel(BaseModel):
+    """A day, from midnight to midnight in UTC."""
+
+    date: str = Field(description="The day, as RFC 3339 has it.", examples=["2026-01-31"])
+    bytes: int | None = Field(
+        description="Used at its end, and of today now; null: before the first day that was measured.",
+        examples=[57464288],
+    )
+    images: int | None = Field(description="Images that held artifacts then; null as `bytes`.", examples=[17])
+    pulls: int = Field(description="Manifests that were pulled.", examples=[420])
+    pushes: int = Field(description="Manifests that were pushed.", examples=[12])
+
+
+class HistoryAnswer(Envelope):
+    """Usage, pulls and pushes by days."""
+
+    history: list[DayModel] = Field(description="One for each day, the oldest first; the last is today.")
+
+
+Days = Annotated[
+    Number,
+    Query(ge=1, le=MAX_DAYS, description="The last so many days, with today. The server keeps `usage_history_days`."),
+]
+
+
+def by_days(found: Iterable[Day]) -> HistoryAnswer:
+    return HistoryAnswer(
+        history=[
+            DayModel(date=iso_date(one.day), bytes=one.bytes, images=one.images, pulls=one.pulls, pushes=one.pushes)
+            for one in found
+        ]
+    )
+
+
 def shown(one: RegistryUsage) -> RegistryUsageModel:
     return RegistryUsageModel(
         registry_id=one.registry_id,
@@ -89,6 +128,21 @@ async def get_registry_usage(
     """Exact at this moment."""
     facts = await find_registry(grant, services, request, name_or_id)
     return RegistryUsageAnswer(usage=shown(await services.usage.registry(grant, facts.id)))
+
+
+@router.get("/usage/history", summary="Show the project's usage by days")
+async def get_usage_history(grant: Viewer, services: Services, days: Days = 30) -> HistoryAnswer:
+    """Sums over the registries that are there now. Counts of the last second may be missing."""
+    return by_days(await services.usage_history.project(grant, days))
+
+
+@router.get("/registries/{registryNameOrId}/usage/history", summary="Show a registry's usage by days")
+async def get_registry_usage_history(
+    request: Request, grant: Viewer, services: Services, name_or_id: NameOrId, days: Days = 30
+) -> HistoryAnswer:
+    """What it used at the end of each day, and what was pulled and pushed. Counts of the last second may be missing."""
+    facts = await find_registry(grant, services, request, name_or_id)
+    return by_days(await services.usage_history.registry(grant, facts.id, days))
 
 
 @router.put("/registries/{registryNameOrId}/quota", summary="Set a registry's quota")

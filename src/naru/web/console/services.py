@@ -20,6 +20,7 @@ from naru.services.sessions import Sessions
 from naru.services.tags import Tags
 from naru.services.trash import Trash
 from naru.services.usage import Usage
+from naru.services.usage_history import UsageHistory
 from naru.services.webhooks import Webhooks
 from naru.web.addresses import Addresses
 from naru.web.api_guard import ApiGuard
@@ -51,6 +52,7 @@ class ConsoleServices:
     jobs: Jobs
     trash: Trash
     usage: Usage
+    usage_history: UsageHistory
     audit: AuditLog
     key: bytes = field(repr=False)
     has_private: bool
