@@ -11,6 +11,7 @@ from naru.core.errors import BadRequest, NameUnknown, NotFound
 from naru.core.names import MAX_TAG, TAG_PATTERN, tag_name
 from naru.core.permissions import Permission
 from naru.services.artifacts import ArtifactDetail
+from naru.web.console import charts
 from naru.web.console.deleting import each
 from naru.web.console.language import N_
 from naru.web.console.lists import MAX_PAGE_SIZE, wanted
@@ -31,7 +32,10 @@ async def show_list(view: View, **detail: Any) -> Response:
         asked = wanted(view).without_keyword()
     found, total = await view.services.artifacts.page(view.grant, name, asked.asked)
     host = view.services.addresses.registry_host(view.transport, "public", view.grant.project)
-    values = {"selected": None, "tab": "", "tabs": []} | detail
+    values = {"selected": None, "tab": "", "tabs": [], "over_time": None} | detail
+    if values["selected"] is None and not asked.q:  # one that looks for something does not look at pictures
+        history = await view.services.usage_history.image(view.grant, name, charts.span(view))
+        values["over_time"] = charts.of_one(view, history)
     return await view.render("artifacts/list.html", name=name, listed=asked.of(found, total), host=host, **values)
 
 

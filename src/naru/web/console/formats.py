@@ -11,6 +11,9 @@ from naru.web.console.language import N_
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+NONE = "\u2013"
+_DAYS = {"en": "%b %d, %Y", "ko": "%Y. %m. %d."}
+_SHORT_DAYS = {"en": "%b %d", "ko": "%m. %d."}
 _FORMS = {"en": "%b %d, %Y, %H:%M", "ko": "%Y. %m. %d. %H:%M"}
 _WEEKDAYS = {"en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), "ko": tuple("월화수목금토일")}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -45,6 +48,16 @@ def moment(microseconds: int) -> datetime:
 
 def absolute(microseconds: int, language: str) -> str:
     return moment(microseconds).strftime(_FORMS[language])
+
+
+def day(number: int, language: str) -> str:
+    """A day that is given as days since 1970."""
+    return (_EPOCH + timedelta(days=number)).strftime(_DAYS[language])
+
+
+def short_day(number: int, language: str) -> str:
+    """Without its year."""
+    return (_EPOCH + timedelta(days=number)).strftime(_SHORT_DAYS[language])
 
 
 _SPANS = (

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from naru.core.jobs import Status
 from naru.core.permissions import Permission
-from naru.web.console import security
+from naru.web.console import charts, security
 from naru.web.console.routes import PROJECT, Who, page
 from naru.web.console.view import View, address
 
@@ -32,6 +32,7 @@ async def overview(view: View) -> Response:
     view.set_cookie(security.PROJECT, view.grant.project.appkey, security.YEAR)
     services = view.services
     usage = await services.usage.project(view.grant)
+    history = await services.usage_history.registries(view.grant, charts.span(view))
     pushes = await services.audit.recent_pushes(view.grant, RECENT)
     failed, failures = await services.jobs.list(view.grant, status=Status.ERROR.value, offset=0, limit=FAILED)
     old = [one for one in await services.keys.own(view.account) if one.rotate and one.key.enabled]
@@ -39,6 +40,7 @@ async def overview(view: View) -> Response:
     largest = sorted(usage, key=lambda one: -one.bytes)[:DRAWN]
     return await view.render(
         "home.html",
+        over_time=charts.of_project(view, history) if history else None,
         registries=usage,
         largest=largest,
         most=max((one.bytes for one in largest), default=0),

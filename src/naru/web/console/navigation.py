@@ -77,6 +77,7 @@ class Tab:
 
 REGISTRY_TABS = (
     Tab("", N_("Basic information")),
+    Tab("usage", N_("Usage")),
     Tab("webhooks", N_("Webhooks")),
     Tab("cleanup", N_("Image cleanup")),
     Tab("protection", N_("Image protection")),

@@ -16,14 +16,15 @@ LEAST = 3
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """``x`` and ``width`` in the picture; ``step`` is the command that made it, if the config says so."""
+    """``x`` and ``width`` in the picture; ``step`` is the command that made it, if the config says so. ``others``:
+    artifacts of the registry that use it, too."""
 
     number: int
     digest: str
     size: int
     step: str
     present: bool
-    shared: bool
+    others: int
     x: float
     width: float
 
@@ -43,6 +44,16 @@ class Layers:
     layers: list[Layer]
     steps: list[Step]
     total: int
+
+    @property
+    def shared(self) -> int:
+        """Bytes of those that other artifacts use, too; each digest once."""
+        return sum({one.digest: one.size for one in self.layers if one.others}.values())
+
+    @property
+    def own(self) -> int:
+        """Bytes of those that this artifact alone uses; each digest once."""
+        return sum({one.digest: one.size for one in self.layers if one.present and not one.others}.values())
 
 
 def layers_of(detail: ArtifactDetail) -> Layers:
@@ -64,7 +75,7 @@ def layers_of(detail: ArtifactDetail) -> Layers:
                 size=one.size,
                 step=str(made[place]["created_by"]) if fits else "",
                 present=used is not None,
-                shared=used is not None and used.elsewhere > 0,
+                others=used.elsewhere if used is not None else 0,
                 x=round(x, 2),
                 width=round(width, 2),
             )

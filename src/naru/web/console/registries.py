@@ -10,13 +10,14 @@ from naru.core.errors import BadRequest, NotFound
 from naru.core.names import MAX_NAME, REGISTRY_PATTERN
 from naru.core.permissions import Permission
 from naru.services.registries import SEVERITIES, RegistryChange
+from naru.web.console import charts
 from naru.web.console.language import N_
 from naru.web.console.lists import wanted
 from naru.web.console.navigation import REGISTRY_TABS, tabs
 from naru.web.console.routes import PROJECT, REGISTRY, dialog, page
 from naru.web.console.view import View
 
-OWN_TABS = frozenset({"", "quota", "members"})
+OWN_TABS = frozenset({"", "usage", "quota", "members"})
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -55,6 +56,9 @@ async def show_one(view: View) -> Response:
     more: dict[str, Any] = {}
     if tab == "members":
         more["members"], more["member_count"] = await services.members.list(view.grant, limit=100)
+    if tab == "usage":
+        history = await services.usage_history.registry(view.grant, facts.id, charts.span(view))
+        more["over_time"] = charts.of_one(view, history)
     if tab == "quota":
         more["usage"] = await services.usage.registry(view.grant, facts.id)
     return await show_tab(view, tab, f"registries/tab_{tab or 'basic'}.html", **more)
