@@ -1,6 +1,6 @@
 """Charts by days as numbers of a picture: scales, bars, what the pointer is told, and the same numbers as a table.
 
-``templates/charts/macros.html`` makes SVG of them. Across, all is in percent of a plot that is as wide as there is
+``templates/charts/macros.html`` makes a page of them. Across, all is in percent of a plot that is as wide as there is
 room; upwards in points of one that is ``PLOT`` high: so texts are as large on a phone as anywhere.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from markupsafe import Markup, escape
 
 from naru.services.usage_history import Day, RegistryHistory, total
 from naru.web.console import formats
@@ -85,6 +87,19 @@ class Chart:
     legend: list[Series]
     height: int = PLOT
 
+    @property
+    def bars(self) -> Markup:
+        """The days as SVG. Written here, as there are hundreds: numbers of ours, and titles that are escaped."""
+        return Markup("\n".join(self._bar(one) for one in self.columns))  # noqa: S704
+
+    def _bar(self, one: Column) -> str:
+        marks = "".join(
+            f'<rect class="{mark.tone}" x="{one.bar_x}" width="{one.bar_width}" y="{mark.y}" height="{mark.height}"/>'
+            for mark in one.marks
+        )
+        hit = f'<rect class="hit" x="{one.x}" width="{one.width}" y="0" height="{self.height}"/>'
+        return f'<g class="day"><title>{escape(one.title)}</title>{hit}{marks}</g>'
+
 
 @dataclass(frozen=True, slots=True)
 class Charts:
@@ -129,32 +144,27 @@ def _charts(view: View, days: Sequence[Day], storage: list[Series]) -> Charts:
     shown = [one.day for one in days]
     used = _bytes(days)
     measured = sum(one is not None for one in used)
+    drawn = [_storage(view, shown, storage, used)] if measured else []
+    no_pull = view.text(N_("Nothing was pulled in these days. Each docker pull counts."))
+    no_push = view.text(N_("Nothing was pushed in these days. Each docker push counts."))
     whole = [Series(view.text(N_("Storage used")), used, "")] if len(storage) > 1 else []
-    columns = [*storage, *whole, pulls, pushes]
-    forms = [formats.size] * (len(storage) + len(whole)) + [formats.number] * 2
+    sizes = [*storage, *whole] if measured else []
+    columns = [(one, formats.size) for one in sizes] + [(pulls, formats.number), (pushes, formats.number)]
+    hints = {
+        1: N_("Storage is measured from today on: each day adds a bar."),
+    }
     return Charts(
         span=len(days),
         spans=SPANS,
         charts=[
-            _storage(view, shown, storage, used),
-            _counts(
-                view, "pulls", shown, pulls, view.text(N_("Nothing was pulled in these days. Each docker pull counts."))
-            ),
-            _counts(
-                view,
-                "pushes",
-                shown,
-                pushes,
-                view.text(N_("Nothing was pushed in these days. Each docker push counts.")),
-            ),
+            *drawn,
+            _counts(view, "pulls", shown, pulls, no_pull),
+            _counts(view, "pushes", shown, pushes, no_push),
         ],
-        hint=view.text(N_("Storage is measured from today on: each day adds a bar.")) if measured <= 1 else "",
-        headings=[one.name for one in columns],
+        hint=view.text(hints[measured]) if measured in hints else "",
+        headings=[one.name for one, _form in columns],
         rows=[
-            (
-                formats.day(shown[place], view.language),
-                [_told(one.values[place], form) for one, form in zip(columns, forms, strict=True)],
-            )
+            (formats.day(shown[place], view.language), [_told(one.values[place], form) for one, form in columns])
             for place in reversed(range(len(days)))
         ],
     )
@@ -212,12 +222,13 @@ def draw(
     ticks = scale(max(sums, default=0))
     top, room = ticks[-1], 100 / max(1, len(days))
     columns = []
+    width, bar_width = percent(room), percent(room * bar)
     for place, day in enumerate(days):
         column = Column(
             x=percent(place * room),
-            width=percent(room),
+            width=width,
             bar_x=percent((place + (1 - bar) / 2) * room),
-            bar_width=percent(room * bar),
+            bar_width=bar_width,
             title=_title(formats.day(day, language), [(one.name, one.values[place]) for one in series], form),
             marks=_marks(series, place, top),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from gettext import NullTranslations
 
 from markupsafe import Markup, escape
@@ -50,6 +51,7 @@ def absolute(microseconds: int, language: str) -> str:
     return moment(microseconds).strftime(_FORMS[language])
 
 
+@lru_cache(maxsize=2000)
 def day(number: int, language: str) -> str:
     """A day that is given as days since 1970."""
     return (_EPOCH + timedelta(days=number)).strftime(_DAYS[language])
