@@ -26,7 +26,7 @@ class Operator:
         return made.user.id
 
     async def users(self) -> list[AccountView]:
-        return (await self.core.users.list(self.grant))[0]
+        return [*(await self.core.users.list(self.grant)).items]
 
     async def user_id(self, name: str) -> int:
         return (await self.core.users.by_name(self.grant, name)).id

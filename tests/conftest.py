@@ -114,8 +114,7 @@ class Naru:
         return name
 
     async def registries(self) -> list[RegistryView]:
-        found, _total = await self.core.registries.list(await self.core.operator())
-        return found
+        return [*(await self.core.registries.list(await self.core.operator())).items]
 
     async def change_registry(self, name: str, **values: object) -> None:
         operator = await self.core.operator()

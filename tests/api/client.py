@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from tests.asgi import Answer, Client
@@ -44,6 +45,11 @@ class ApiClient:
         assert answer.status == 200, answer.body
         document: dict[str, Any] = answer.json()
         return document
+
+
+def links(answer: Answer) -> dict[str, str]:
+    """Relation -> target of the answer's ``Link``."""
+    return {found[2]: found[1] for found in re.finditer('<([^>]*)>; rel="([a-z]+)"', answer.headers.get("link", ""))}
 
 
 async def api(naru: Naru, client: Client | None = None) -> ApiClient:

@@ -150,7 +150,7 @@ async def test_the_last_administrators_shut_each_other_out_at_once(naru: Naru, c
         second.document("PUT", f"/users/{ids['second']}", change),
     )
     assert any(one["header"]["isSuccessful"] for one in got)
-    users, _total = await naru.core.users.list(naru.core.operator_account)
+    users = (await naru.core.users.list(naru.core.operator_account)).items
     assert sum(one.user.enabled and one.user.service_admin for one in users) == 1
 
 

@@ -71,10 +71,6 @@ async def test_lists(naru: Naru) -> None:
     assert await names("q=A") == ["a", "ab/x", "2"]
     assert await names("q=_") == ["c_c", "1"]
     assert await names("q=%25") == ["0"]
-    answer = await admin.send("GET", "/registries/team/images?page_size=2&page=2&q=a&sort=name")
-    assert (
-        answer.headers["link"] == f'<{admin.base}/registries/team/images?q=a&sort=name&page=1&page_size=2>; rel="prev"'
-    )
     assert await admin.refused("GET", "/registries/team/images?sort=id") == 10001
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -156,6 +157,24 @@ async def test_lists_are_searched_sorted_and_paged(naru: Naru) -> None:
     assert names(found) == [f"app{number}" for number in range(10, 20)]
     assert "1\u201310 of 10" in text_of(found)
     assert "No image has “zzz” in its name." in text_of(await visitor.page(f"{images}?q=zzz"))
+    walked, target = [], f"{images}?sort=-name&size=7"
+    while target:
+        page = await visitor.page(target)
+        walked.append(names(page))
+        following = re.search(r'href="([^"]*)"[^>]*>Next<', page)
+        target = html.unescape(following[1]) if following else ""
+        assert "page=" not in target
+    assert [name for names_of_page in walked for name in names_of_page] == [
+        f"app{number:02}" for number in range(24, -1, -1)
+    ]
+    assert "22\u201325 of 25" in text_of(page)
+    back = re.search(r'href="([^"]*)"[^>]*>Previous<', page)
+    assert back is not None
+    page = await visitor.page(html.unescape(back[1]))
+    assert names(page) == walked[2]
+    assert "15\u201321 of 25" in text_of(page)
+    assert (await visitor.get(html.unescape(back[1]).replace("sort=-name", "sort=name"))).status == 400
+    assert (await visitor.get(f"{images}?cursor=x")).status == 400
     for nonsense in ("page=0", "page=-1", "page=x", "page=99999999999", "size=0", "size=1000000", "q=%00"):
         assert (await visitor.get(f"{images}?{nonsense}")).status == 200, nonsense
     assert (await visitor.get(f"{images}?sort=nonsense")).status == 400

@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 
 from naru.core.jobs import Priority
+from naru.core.paging import Listing, Page
 from naru.db import audit, catalogue, collection, pull
 from naru.db.audit import Filter
-from naru.db.catalogue import Listing
 from naru.db.engine import numbered
 from naru.db.migrate import upgrade
 from naru.db.postgres_migrate import run_in_transaction
@@ -169,12 +169,45 @@ def _images(offset: int) -> Callable[[Connection, int], object]:
     return lambda tx, count: catalogue.list_images(tx, 1, count // 20 + 1, Listing(None, "name", False, offset, 20))
 
 
+def _walk(ask: Callable[[Connection, Listing], Page[Any]], sort: str) -> Callable[[Connection, int], object]:
+    """The page behind the first one and the page before that one, by their cursors."""
+
+    def both(tx: Connection, _count: int) -> object:
+        first = Listing(None, sort.removeprefix("-"), sort.startswith("-"), 0, 20)
+        second = ask(tx, first._replace(cursor=ask(tx, first).following))
+        assert second.items
+        return ask(tx, first._replace(cursor=second.previous))
+
+    return both
+
+
+def _held(tx: Connection, page: Listing) -> Page[Any]:
+    return catalogue.list_artifacts(tx, catalogue.ImageRow(1, "app1", 0, 0, SHORT // 2, 0, 0, None), page)
+
+
+def _shown(tx: Connection, page: Listing) -> Page[Any]:
+    return catalogue.list_images(tx, 1, SHORT // 20 + 1, page)
+
+
+#: The orders of lists that may be long, both ways.
+WALKS = {
+    f"{name} by {way}{sort}, by a cursor": _walk(ask, f"{way}{sort}")
+    for name, ask, orders in (
+        ("artifacts", _held, catalogue.ARTIFACT_ORDERS),
+        ("images", _shown, catalogue.IMAGE_ORDERS),
+    )
+    for sort in orders
+    for way in ("", "-")
+}
+
+
 def _log(log: audit.Log, wanted: Filter, before: audit.Position | None = None) -> Callable[[Connection, int], object]:
     return lambda tx, _count: audit.page(tx, log, wanted, before, 20)
 
 
 #: What is asked through functions, which put their statements together.
 CALLS: dict[str, Callable[[Connection, int], object]] = {
+    **WALKS,
     "artifacts by date": _artifacts("push_time"),
     "artifacts by size": _artifacts("size"),
     "artifacts by pull": _artifacts("pull_time"),

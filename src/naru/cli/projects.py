@@ -7,6 +7,7 @@ import click
 from naru.app import Core
 from naru.cli.base import as_json_option, moment, run, table
 from naru.services.accounts import ProjectChange, ProjectView
+from naru.services.lists import ALL
 
 
 class Limit(click.ParamType[int]):
@@ -64,7 +65,7 @@ def project_create(name: str, host_label: str | None, region: str | None, appkey
 @as_json_option
 def project_list(as_json: bool) -> None:
     """List the projects."""
-    found, _total = run(lambda core: core.projects.list(core.operator_account, limit=1_000_000))
+    found = run(lambda core: core.projects.list(core.operator_account, ALL)).items
     table([_row(one) for one in found], as_json)
 
 

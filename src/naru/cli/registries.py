@@ -6,6 +6,7 @@ import click
 
 from naru.app import Core
 from naru.cli.base import as_json_option, moment, project_option, run, table
+from naru.services.lists import ALL
 from naru.services.registries import RegistryChange, RegistryView
 
 
@@ -53,8 +54,7 @@ def registry_list(project: str | None, as_json: bool) -> None:
     """List the registries."""
 
     async def work(core: Core) -> list[RegistryView]:
-        found, _total = await core.registries.list(await core.operator(project), limit=1_000_000)
-        return found
+        return [*(await core.registries.list(await core.operator(project), ALL)).items]
 
     found = run(work)
     table(

@@ -8,6 +8,7 @@ from naru.app import Core
 from naru.cli.base import as_json_option, ask_secret, moment, project_option, run, table
 from naru.core.permissions import Role
 from naru.services.accounts import AccountView, UserChange
+from naru.services.lists import ALL
 
 ROLE = click.Choice([role.value for role in Role])
 
@@ -40,7 +41,7 @@ def user_create(name: str, roles: tuple[str, ...], project: str | None, service_
 @as_json_option
 def user_list(as_json: bool) -> None:
     """List the users."""
-    found, _total = run(lambda core: core.users.list(core.operator_account, limit=1_000_000))
+    found = run(lambda core: core.users.list(core.operator_account, ALL)).items
     table([_row(one, as_json) for one in found], as_json)
 
 

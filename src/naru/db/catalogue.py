@@ -1,13 +1,12 @@
 """Lists of the catalogue: images of a registry, artifacts of an image, tags of an artifact, moves of a tag.
 
-Pages are numbers on the wire, so that a page begins by passing over those before it. Each list walks an index that
-covers the order and the filter, from its nearer end: the first and the last page cost what they hold, the middle page
-half of the list's index entries (0.3 us each; nothing else is read of a row that is passed over). Orders without
-an index (by number of pulls) look at all rows of the image or registry. Totals without a keyword are kept numbers.
+How a page is found, by number or by cursor: ``db.paging``. Each order of images and artifacts has an index; those of an
+artifact's tags but the names' look at all of them, which the limit of tags keeps few. Totals without a keyword are kept
+numbers.
 
 A keyword among artifacts is the beginning of a digest (found by the index) or a part of a tag, which looks at the names
-of the image's tags on their index, once, and stops at ``MOST_FOUND``: where so many fit, the total says so many, and
-the page is found by walking the list in its order.
+of the image's tags on their index, once a page, and stops at ``MOST_FOUND``: where so many fit, the total says so many,
+and the page is found by walking the list in its order.
 """
 
 from __future__ import annotations
@@ -15,22 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from naru.core.digest import ALGORITHMS
+from naru.core.paging import Listing, Page
 from naru.db.engine import execute, is_postgres
-
-
-class Listing(NamedTuple):
-    """What of a list is asked for. ``sort`` is a key of the list's orders."""
-
-    keyword: str | None
-    sort: str
-    descending: bool
-    offset: int
-    limit: int
+from naru.db.paging import BY_ID, Order, Rows, contains, count, having, in_order, marks, page_of_ids, pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +84,29 @@ class UsedBlob:
     in_image: bool  # another artifact of the same image uses it
 
 
+_PULLED = Order("coalesce(pulled_at, 0)")
+_NAME = Order("name", textual=True)
 IMAGE_ORDERS = {
-    "name": "name",
-    "creation_time": "created_at",
-    "update_time": "updated_at",
-    "pull_time": "coalesce(pulled_at, 0)",
-    "pull_count": "pull_count",
-    "artifact_count": "listed_count",
+    "name": _NAME,
+    "creation_time": Order("created_at"),
+    "update_time": Order("updated_at"),
+    "pull_time": _PULLED,
+    "pull_count": Order("pull_count"),
+    "artifact_count": Order("listed_count"),
 }
 ARTIFACT_ORDERS = {
-    "push_time": "pushed_at",
-    "pull_time": "coalesce(pulled_at, 0)",
-    "pull_count": "pull_count",
-    "size": "size + manifest_size",
-    "digest": "digest",
+    "push_time": Order("pushed_at"),
+    "pull_time": _PULLED,
+    "pull_count": Order("pull_count"),
+    "size": Order("size + manifest_size"),
+    "digest": Order("digest", textual=True),
 }
-TAG_ORDERS = {"name": "name", "push_time": "pushed_at", "pull_time": "coalesce(pulled_at, 0)"}
-
-MOVE_ORDERS = {"time": "id"}
+TAG_ORDERS = {"name": _NAME, "push_time": Order("pushed_at"), "pull_time": _PULLED}
+MOVE_ORDERS = {"time": BY_ID}
 
 #: Artifacts that a keyword finds, at most.
 MOST_FOUND = 2000
 
-_MATCHES = "lower({}) LIKE ? ESCAPE '!'"
 _IMAGE = "id, name, created_at, updated_at, listed_count, tag_count, pull_count, pulled_at"
 _SHOWN = "registry_id = ? AND artifact_count > 0"
 _TAG = "id, artifact_id, name, pushed_at, pulled_at"
@@ -134,7 +124,7 @@ ARTIFACT = f"{_ARTIFACT} WHERE a.image_id = ? AND a.digest = ?"
 TAGGED = f"{_ARTIFACT} WHERE a.id = (SELECT artifact_id FROM tags WHERE image_id = ? AND name = ?)"
 TAGS_OF = f"SELECT {_TAG} FROM tags WHERE artifact_id = ? ORDER BY name LIMIT ?"
 ACCESSORIES = f"{_ARTIFACT} WHERE a.image_id = ? AND a.accessory_of = ? ORDER BY a.id LIMIT ?"
-TAGGED_LIKE = f"SELECT DISTINCT artifact_id FROM tags WHERE image_id = ? AND {_MATCHES.format('name')} LIMIT ?"
+TAGGED_LIKE = f"SELECT DISTINCT artifact_id FROM tags WHERE image_id = ? AND {contains('name')} LIMIT ?"
 TAGGED_PLAIN = "SELECT DISTINCT artifact_id FROM tags WHERE image_id = ? AND name LIKE ? LIMIT ?"
 TAGGED_FROM = "SELECT DISTINCT artifact_id FROM tags WHERE image_id = ? AND name >= ? AND name < ? LIMIT ?"
 #: What a tag may have a part of.
@@ -164,35 +154,6 @@ KEEP_DETAILS = """
 HISTORY = "SELECT id, tag, from_digest, to_digest, actor, at FROM tag_history WHERE id IN ({})"
 
 
-def _like(keyword: str) -> str:
-    """``keyword`` anywhere, whatever its case."""
-    escaped = keyword.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return f"%{escaped}%"
-
-
-def _ids(
-    tx: Connection, table: str, where: str, values: Sequence[object], order: str, page: Listing, total: int
-) -> list[int]:
-    """Ids of the page's rows, in order, walked from the nearer end; from the beginning where the end is not known."""
-    count = min(page.limit, total - page.offset)
-    if count <= 0:
-        return []
-    behind = total - page.offset - count
-    backwards = behind < page.offset and not (page.keyword and total == MOST_FOUND)
-    way = "DESC" if page.descending != backwards else "ASC"
-    sql = f"SELECT id FROM {table} WHERE {where} ORDER BY {order} {way}, id {way} LIMIT ? OFFSET ?"
-    found = [row[0] for row in execute(tx, sql, (*values, count, behind if backwards else page.offset))]
-    return found[::-1] if backwards else found
-
-
-def _count(tx: Connection, table: str, where: str, values: Sequence[object]) -> int:
-    return int(execute(tx, f"SELECT count(*) FROM {table} WHERE {where}", values).fetchone()[0])
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
 def find_registry(tx: Connection, project_id: int, name: str) -> tuple[object, ...] | None:
     """The columns of ``RegistryFacts``, and how many images it shows."""
     row: tuple[object, ...] | None = execute(tx, REGISTRY, (project_id, name)).fetchone()
@@ -205,34 +166,37 @@ def find_image(tx: Connection, registry_id: int, name: str) -> ImageRow | None:
     return None if row is None else ImageRow(*row)
 
 
-def list_images(tx: Connection, registry_id: int, shown: int, page: Listing) -> tuple[list[ImageRow], int]:
-    """A page of the registry's images, of which it has ``shown``, and the total."""
-    values: list[object] = [registry_id]
-    where, total = _SHOWN, shown
-    if page.keyword:
-        where, values = f"{where} AND {_MATCHES.format('name')}", [registry_id, _like(page.keyword)]
-        total = _count(tx, "images", where, values)
-    ids = _ids(tx, "images", where, values, IMAGE_ORDERS[page.sort], page, total)
-    rows = execute(tx, f"SELECT {_IMAGE} FROM images WHERE id IN ({_marks(ids)})", ids)
-    found = {row[0]: ImageRow(*row) for row in rows}
-    return [found[one] for one in ids], total
+def list_images(tx: Connection, registry_id: int, shown: int, page: Listing) -> Page[ImageRow]:
+    """A page of the registry's images, of which it has ``shown``."""
+    rows = having(Rows("images", _SHOWN, [registry_id], ("images", registry_id)), "name", page.keyword)
+    ids = page_of_ids(tx, rows, IMAGE_ORDERS[page.sort], page, None if page.keyword else shown)
+
+    def read(some: Sequence[int]) -> dict[int, ImageRow]:
+        found = execute(tx, f"SELECT {_IMAGE} FROM images WHERE id IN ({marks(some)})", some)
+        return {row[0]: ImageRow(*row) for row in found}
+
+    return in_order(ids, read)
 
 
-def list_artifacts(tx: Connection, image: ImageRow, page: Listing) -> tuple[list[ArtifactRow], int]:
-    """A page of the artifacts that the image shows, and the total, for a keyword ``MOST_FOUND`` at most. A keyword is
-    the beginning of a digest, with or without its kind, or a part of a tag."""
-    values: list[object] = [image.id]
-    where, total = "image_id = ? AND listed", image.artifact_count
+def list_artifacts(tx: Connection, image: ImageRow, page: Listing) -> Page[ArtifactRow]:
+    """A page of the artifacts that the image shows; its total is ``MOST_FOUND`` where a keyword finds so many or more.
+    A keyword is the beginning of a digest, with or without its kind, or a part of a tag."""
+    name = ("artifacts", image.id)
+    rows, total = Rows("artifacts", "image_id = ? AND listed", [image.id], name), image.artifact_count
     if page.keyword:
         where, values, total = _sought(tx, image.id, page.keyword)
-    ids = _ids(tx, "artifacts", where, values, ARTIFACT_ORDERS[page.sort], page, total)
-    found = {row[0]: ArtifactRow(*row) for row in execute(tx, f"{_ARTIFACT} WHERE a.id IN ({_marks(ids)})", ids)}
-    return [found[one] for one in ids], total
+        rows = Rows("artifacts", where, values, name)
+    endless = page.keyword is not None and total == MOST_FOUND
+    ids = page_of_ids(tx, rows, ARTIFACT_ORDERS[page.sort], page, total, endless=endless)
+
+    def read(some: Sequence[int]) -> dict[int, ArtifactRow]:
+        return {row[0]: ArtifactRow(*row) for row in execute(tx, f"{_ARTIFACT} WHERE a.id IN ({marks(some)})", some)}
+
+    return in_order(ids, read)
 
 
 def _sought(tx: Connection, image_id: int, keyword: str) -> tuple[str, list[object], int]:
     """Which artifacts the keyword finds: a condition, its values, and how many they are."""
-    like = _like(keyword)
     digests = _digests(keyword)
     found = _tagged_like(tx, image_id, keyword)
     if len(found) < MOST_FOUND:
@@ -241,10 +205,10 @@ def _sought(tx: Connection, image_id: int, keyword: str) -> tuple[str, list[obje
             found.update(row[0] for row in rows)
     if len(found) < MOST_FOUND:
         ids = sorted(found)
-        where = f"id IN ({_marks(ids)}) AND listed"
-        return where, list(ids), _count(tx, "artifacts", where, ids)
-    fits = ["EXISTS (SELECT 1 FROM tags t WHERE t.artifact_id = artifacts.id AND lower(t.name) LIKE ? ESCAPE '!')"]
-    values: list[object] = [image_id, like]
+        some = Rows("artifacts", f"id IN ({marks(ids)}) AND listed", ids, ())
+        return some.condition, [*ids], count(tx, some)
+    fits = [f"EXISTS (SELECT 1 FROM tags t WHERE t.artifact_id = artifacts.id AND {contains('t.name')})"]
+    values: list[object] = [image_id, pattern(keyword)]
     for bounds in digests:
         fits.append("(digest >= ? AND digest < ?)")
         values += bounds
@@ -260,7 +224,7 @@ def _tagged_like(tx: Connection, image_id: int, keyword: str) -> set[int]:
     if len(found) < MOST_FOUND:
         # Three times as fast as what is right everywhere: SQLite's LIKE knows no case of its own accord.
         plain = not is_postgres(tx) and "_" not in keyword
-        sql, like = (TAGGED_PLAIN, f"%{keyword}%") if plain else (TAGGED_LIKE, _like(keyword))
+        sql, like = (TAGGED_PLAIN, f"%{keyword}%") if plain else (TAGGED_LIKE, pattern(keyword))
         found.update(row[0] for row in execute(tx, sql, (image_id, like, MOST_FOUND)))
     return found
 
@@ -280,16 +244,17 @@ def find_artifact(tx: Connection, image_id: int, *, digest: str | None = None, t
     return None if row is None else ArtifactRow(*row)
 
 
-def list_tags(tx: Connection, artifact_id: int, page: Listing) -> tuple[list[TagRow], int]:
-    """A page of the artifact's tags, and the total: counted, because the limit of tags keeps them few."""
-    where = "artifact_id = ?"
-    values: list[object] = [artifact_id]
-    if page.keyword:
-        where, values = f"{where} AND {_MATCHES.format('name')}", [artifact_id, _like(page.keyword)]
-    total = _count(tx, "tags", where, values)
-    ids = _ids(tx, "tags", where, values, TAG_ORDERS[page.sort], page, total)
-    found = {row[0]: TagRow(*row) for row in execute(tx, f"SELECT {_TAG} FROM tags WHERE id IN ({_marks(ids)})", ids)}
-    return [found[one] for one in ids], total
+def list_tags(tx: Connection, artifact_id: int, page: Listing) -> Page[TagRow]:
+    """A page of the artifact's tags."""
+    rows = having(Rows("tags", "artifact_id = ?", [artifact_id], ("tags", artifact_id)), "name", page.keyword)
+    ids = page_of_ids(tx, rows, TAG_ORDERS[page.sort], page)
+
+    def read(some: Sequence[int]) -> dict[int, TagRow]:
+        return {
+            row[0]: TagRow(*row) for row in execute(tx, f"SELECT {_TAG} FROM tags WHERE id IN ({marks(some)})", some)
+        }
+
+    return in_order(ids, read)
 
 
 def tags_of(tx: Connection, artifact_id: int, limit: int) -> list[TagRow]:
@@ -335,13 +300,13 @@ def keep_details(tx: Connection, artifact_id: int, extra_attrs: str, config_type
     execute(tx, KEEP_DETAILS, (extra_attrs, config_type, children, artifact_id))
 
 
-def list_moves(tx: Connection, image_id: int, tag: str | None, page: Listing) -> tuple[list[Move], int]:
-    """A page of the moves of a tag, or of all tags of the image, and the total: counted, on an index of just them."""
-    where = "image_id = ?"
-    values: list[object] = [image_id]
-    if tag is not None:
-        where, values = f"{where} AND tag = ?", [image_id, tag]
-    total = _count(tx, "tag_history", where, values)
-    ids = _ids(tx, "tag_history", where, values, MOVE_ORDERS[page.sort], page, total)
-    found = {row[0]: Move(*row) for row in execute(tx, HISTORY.format(_marks(ids)), ids)}
-    return [found[one] for one in ids], total
+def list_moves(tx: Connection, image_id: int, tag: str | None, page: Listing) -> Page[Move]:
+    """A page of the moves of a tag, or of all tags of the image."""
+    where = "image_id = ?" if tag is None else "image_id = ? AND tag = ?"
+    values: list[object] = [image_id] if tag is None else [image_id, tag]
+    ids = page_of_ids(tx, Rows("tag_history", where, values, ("moves", *values)), MOVE_ORDERS[page.sort], page)
+
+    def read(some: Sequence[int]) -> dict[int, Move]:
+        return {row[0]: Move(*row) for row in execute(tx, HISTORY.format(marks(some)), some)}
+
+    return in_order(ids, read)

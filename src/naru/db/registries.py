@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from naru.core.paging import Listing, Page
 from naru.core.permissions import RegistryFacts
 from naru.db import protection
 from naru.db.engine import inserted_id
+from naru.db.paging import IDS_AT_ONCE, Order, Rows, having, in_order, page_of_ids
 from naru.db.schema import (
     allowed_cves,
     registries,
@@ -19,10 +21,10 @@ from naru.db.schema import common_cves as shared_cves
 from naru.db.trash.registries import DELETED, hide_registry, remove_empty
 
 #: What lists may be sorted by.
-SORTS: dict[str, ColumnElement[object]] = {
-    "name": registries.c.name,
-    "creation_time": registries.c.created_at,
-    "update_time": registries.c.updated_at,
+ORDERS = {
+    "name": Order("name", textual=True),
+    "creation_time": Order("created_at"),
+    "update_time": Order("updated_at"),
 }
 
 
@@ -58,10 +60,6 @@ def add_registry(
             )
         )
     )
-
-
-#: Values of one IN list.
-IDS_AT_ONCE = 1000
 
 
 def _all(project_id: int) -> Select[tuple[object, ...]]:
@@ -113,23 +111,21 @@ def registry_of(tx: Connection, registry_id: int) -> RegistryFacts | None:
     return None if row is None else RegistryFacts(*row)
 
 
-def list_registries(
-    tx: Connection, project_id: int, keyword: str | None, sort: str, *, descending: bool, offset: int, limit: int
-) -> list[Registry]:
-    """A page. ``sort`` is a key of ``SORTS``. A project has few registries, so an offset does no harm here."""
-    column = SORTS[sort]
-    asked = _all(project_id).order_by(column.desc() if descending else column.asc(), registries.c.id)
-    if keyword:
-        asked = asked.where(registries.c.name.icontains(keyword, autoescape=True))
-    return [_registry(row) for row in tx.execute(asked.offset(offset).limit(limit))]
+def list_registries(tx: Connection, project_id: int, page: Listing) -> Page[Registry]:
+    """A page of the project's registries."""
+    where, values = f"project_id = ? AND kind <> '{DELETED}'", [project_id]
+    asked = having(Rows("registries", where, values, ("registries", project_id)), "name", page.keyword)
+
+    def read(some: Sequence[int]) -> dict[int, Registry]:
+        found = map(_registry, tx.execute(_all(project_id).where(registries.c.id.in_(some))))
+        return {one.facts.id: one for one in found}
+
+    return in_order(page_of_ids(tx, asked, ORDERS[page.sort], page), read)
 
 
-def count_registries(tx: Connection, project_id: int, keyword: str | None = None) -> int:
+def count_registries(tx: Connection, project_id: int) -> int:
     mine = (registries.c.project_id == project_id, registries.c.kind != DELETED)
-    asked = select(func.count()).select_from(registries).where(*mine)
-    if keyword:
-        asked = asked.where(registries.c.name.icontains(keyword, autoescape=True))
-    return int(tx.execute(asked).scalar_one())
+    return int(tx.execute(select(func.count()).select_from(registries).where(*mine)).scalar_one())
 
 
 def change_registry(tx: Connection, registry_id: int, values: dict[str, object], now: int) -> None:

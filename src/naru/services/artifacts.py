@@ -16,13 +16,15 @@ from naru.core.digest import Digest
 from naru.core.errors import BlobUnknown, ManifestUnknown, NaruError
 from naru.core.manifest import Descriptor, Manifest, parse
 from naru.core.names import RepositoryName
+from naru.core.paging import Page
 from naru.core.permissions import Permission, ProjectGrant
 from naru.core.ports import BlobStore
 from naru.db import catalogue as rows
 from naru.db import protection
 from naru.db.catalogue import ArtifactRow, TagRow, UsedBlob
 from naru.db.engine import Database
-from naru.services.images import Asked, ImageView, find
+from naru.services.images import ImageView, find
+from naru.services.lists import Asked
 
 __all__ = ["ArtifactDetail", "ArtifactRow", "ArtifactView", "Artifacts", "Child", "Details", "TagRow", "find_artifact"]
 
@@ -113,18 +115,18 @@ class Artifacts:
 
     async def page(
         self, grant: ProjectGrant, name: RepositoryName, asked: Asked, *, with_accessories: bool = False
-    ) -> tuple[list[ArtifactView], int]:
-        """A page of the artifacts, the one that was pushed last first, and the total. Accessories whose subject is here
-        and children of an index without a tag are no items. ``NameUnknown``, ``BadRequest``."""
+    ) -> Page[ArtifactView]:
+        """A page of the artifacts, the one that was pushed last first. Accessories whose subject is here and children
+        of an index without a tag are no items. ``NameUnknown``, ``BadRequest``, ``PaginationInvalid``."""
         grant.require(Permission.VIEW)
         listing = asked.among(rows.ARTIFACT_ORDERS, "-push_time")
 
-        def read(tx: Any) -> tuple[ImageView, list[ArtifactRow], int]:
+        def read(tx: Any) -> tuple[ImageView, Page[ArtifactRow]]:
             image = find(tx, grant, name)
-            return image, *rows.list_artifacts(tx, image.row, listing)
+            return image, rows.list_artifacts(tx, image.row, listing)
 
-        image, found, total = await self._database.read(read)
-        return await self._views(image, found, with_accessories=with_accessories), total
+        image, found = await self._database.read(read)
+        return found.of(await self._views(image, found.items, with_accessories=with_accessories))
 
     async def view(
         self, grant: ProjectGrant, name: RepositoryName, reference: Digest | str, *, with_accessories: bool = False

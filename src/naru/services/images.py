@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from naru.core.errors import BadRequest, NameUnknown
+from naru.core.errors import NameUnknown
 from naru.core.names import RepositoryName
+from naru.core.paging import Page
 from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
 from naru.core.trash import TrashRule
 from naru.db import catalogue as rows
-from naru.db.catalogue import ImageRow, Listing
+from naru.db.catalogue import ImageRow
 from naru.db.engine import Database
 from naru.db.images import find_image
 from naru.db.trash.deletions import HiddenImage
 from naru.services.collect_soon import collect_soon
+from naru.services.lists import Asked
 from naru.services.removal import remove_image
 
 #: How long the answer to a deletion waits for the registry's usage to be right.
@@ -36,24 +38,6 @@ class ImageView:
         return f"{self.registry.name}/{self.row.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A page of a list, as it came: ``sort`` is a field, ``-`` before it for descending; None: the list's own order."""
-
-    keyword: str | None = None
-    sort: str | None = None
-    offset: int = 0
-    limit: int = 100
-
-    def among(self, orders: Iterable[str], default: str) -> Listing:
-        """The page in one of ``orders``; ``BadRequest`` for another."""
-        key = (self.sort or default).removeprefix("-")
-        if key not in orders:
-            raise BadRequest(f"this list can be sorted by {', '.join(orders)}, not by {ascii(key)[:40]}")
-        descending = (self.sort or default).startswith("-")
-        return Listing(self.keyword, key, descending, self.offset, self.limit)
-
-
 class Images:
     def __init__(
         self, *, database: Database, clock: Clock, rule: TrashRule, settle: Callable[[int], Awaitable[None]]
@@ -64,15 +48,14 @@ class Images:
         self._rule = rule
         self._settle = settle
 
-    async def page(self, grant: ProjectGrant, registry: str, asked: Asked) -> tuple[list[ImageView], int]:
-        """A page of the images that hold artifacts, and the total. ``NameUnknown``, ``BadRequest``."""
+    async def page(self, grant: ProjectGrant, registry: str, asked: Asked) -> Page[ImageView]:
+        """A page of the images that hold artifacts. ``NameUnknown``, ``BadRequest``, ``PaginationInvalid``."""
         grant.require(Permission.VIEW)
         listing = asked.among(rows.IMAGE_ORDERS, "name")
 
-        def read(tx: Any) -> tuple[list[ImageView], int]:
+        def read(tx: Any) -> Page[ImageView]:
             facts, shown = find_registry(tx, grant, registry)
-            found, total = rows.list_images(tx, facts.id, shown, listing)
-            return [ImageView(facts, one) for one in found], total
+            return rows.list_images(tx, facts.id, shown, listing).each(lambda one: ImageView(facts, one))
 
         return await self._database.read(read)
 

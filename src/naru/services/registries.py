@@ -10,6 +10,7 @@ from typing import Any
 from naru.core.audit import Action
 from naru.core.errors import BadRequest, Conflict, LimitExceeded, NameUnknown, NotAvailable
 from naru.core.names import registry_name
+from naru.core.paging import Page
 from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
 from naru.db import audit
@@ -18,6 +19,7 @@ from naru.db.accounts import project_by_id
 from naru.db.engine import Database
 from naru.db.registries import Registry
 from naru.services.collect_soon import collect_soon
+from naru.services.lists import FIRST, Asked
 
 SEVERITIES = ("none", "low", "medium", "high", "critical")
 _CVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,63}", re.ASCII)
@@ -148,28 +150,15 @@ class Registries:
 
         await self._database.write(add)
 
-    async def list(
-        self,
-        grant: ProjectGrant,
-        keyword: str | None = None,
-        sort: str | None = None,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> tuple[list[RegistryView], int]:
-        """A page and the total. ``sort`` is a field, ``-`` before it for descending; ``BadRequest`` for another."""
+    async def list(self, grant: ProjectGrant, asked: Asked = FIRST) -> Page[RegistryView]:
+        """A page, by name unless asked otherwise. ``BadRequest``, ``PaginationInvalid``."""
         grant.require(Permission.VIEW)
-        key = (sort or "name").removeprefix("-")
-        if key not in rows.SORTS:
-            raise BadRequest(f"registries can be sorted by {', '.join(rows.SORTS)}, not by {ascii(key)[:40]}")
-        descending = (sort or "").startswith("-")
+        listing = asked.among(rows.ORDERS, "name")
 
-        def read(tx: Any) -> tuple[list[RegistryView], int]:
-            found = rows.list_registries(
-                tx, grant.project.id, keyword, key, descending=descending, offset=offset, limit=limit
-            )
-            cves = rows.allowed_of(tx, [one.facts.id for one in found])
-            views = [RegistryView(one, cves[one.facts.id]) for one in found]
-            return views, rows.count_registries(tx, grant.project.id, keyword)
+        def read(tx: Any) -> Page[RegistryView]:
+            found = rows.list_registries(tx, grant.project.id, listing)
+            cves = rows.allowed_of(tx, [one.facts.id for one in found.items])
+            return found.each(lambda one: RegistryView(one, cves[one.facts.id]))
 
         return await self._database.read(read)
 

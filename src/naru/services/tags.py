@@ -7,23 +7,26 @@ from typing import Any
 
 from naru.core.digest import Digest
 from naru.core.names import RepositoryName
+from naru.core.paging import Page
 from naru.core.permissions import Permission, ProjectGrant
 from naru.db import catalogue as rows
 from naru.db import protection
 from naru.db.catalogue import Move, TagRow
 from naru.db.engine import Database
 from naru.services.artifacts import find_artifact
-from naru.services.images import Asked, find
+from naru.services.images import find
+from naru.services.lists import Asked
 
 __all__ = ["Move", "TagRow", "Tags", "TagsView"]
 
 
 @dataclass(frozen=True, slots=True)
 class TagsView:
-    """Tags of one artifact. ``signed``: whether it has a signature; ``protected``: those that a policy protects."""
+    """A page of the tags of one artifact. ``signed``: whether it has a signature; ``protected``: those of the tags
+    that a policy protects."""
 
     image_id: int
-    tags: list[TagRow]
+    tags: Page[TagRow]
     signed: bool
     protected: frozenset[str]
 
@@ -32,31 +35,27 @@ class Tags:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    async def page(
-        self, grant: ProjectGrant, name: RepositoryName, reference: Digest | str, asked: Asked
-    ) -> tuple[TagsView, int]:
-        """A page of the tags of an artifact, and the total. ``NameUnknown``, ``ManifestUnknown``, ``BadRequest``."""
+    async def page(self, grant: ProjectGrant, name: RepositoryName, reference: Digest | str, asked: Asked) -> TagsView:
+        """Tags of an artifact. ``NameUnknown``, ``ManifestUnknown``, ``BadRequest``, ``PaginationInvalid``."""
         grant.require(Permission.VIEW)
         listing = asked.among(rows.TAG_ORDERS, "name")
 
-        def read(tx: Any) -> tuple[TagsView, int]:
+        def read(tx: Any) -> TagsView:
             image = find(tx, grant, name)
             artifact = find_artifact(tx, image, name, reference)
-            found, total = rows.list_tags(tx, artifact.id, listing)
-            protected = protection.of_image(tx, image.row.id).protected(one.name for one in found)
+            found = rows.list_tags(tx, artifact.id, listing)
+            protected = protection.of_image(tx, image.row.id).protected(one.name for one in found.items)
             signed = rows.is_signed(tx, image.row.id, artifact.digest)
-            return TagsView(image.row.id, found, signed, protected), total
+            return TagsView(image.row.id, found, signed, protected)
 
         return await self._database.read(read)
 
-    async def history(
-        self, grant: ProjectGrant, name: RepositoryName, tag: str | None, asked: Asked
-    ) -> tuple[list[Move], int]:
-        """A page of the moves of a tag, or of all of the image, newest first, and the total. ``NameUnknown``."""
+    async def history(self, grant: ProjectGrant, name: RepositoryName, tag: str | None, asked: Asked) -> Page[Move]:
+        """The moves of a tag, or of all of the image, newest first. ``NameUnknown``, ``PaginationInvalid``."""
         grant.require(Permission.VIEW)
         listing = asked.among(rows.MOVE_ORDERS, "-time")
 
-        def read(tx: Any) -> tuple[list[Move], int]:
+        def read(tx: Any) -> Page[Move]:
             return rows.list_moves(tx, find(tx, grant, name).row.id, tag, listing)
 
         return await self._database.read(read)

@@ -28,8 +28,8 @@ from naru.db.engine import Database
 from naru.db.trash import deletions, moves, registries, restores, rows
 from naru.db.trash.rows import Deleted, Sought
 from naru.db.webhooks import outbox
-from naru.services.images import Asked
 from naru.services.limits import PushLimits, check_room
+from naru.services.lists import Asked
 from naru.services.pacing import Pace
 
 __all__ = ["Deleted", "DeletedView", "Restored", "Sought", "Trash"]

@@ -14,11 +14,11 @@ from naru.db import registries as rows
 from naru.db.engine import Database
 from naru.db.registries import Registry
 from naru.db.trash.rows import kept_bytes
+from naru.services.lists import ALL
 from naru.services.registries import registry_in
 
 #: A quota beyond this is none; and every sum of bytes fits in 64 bits.
 MAX_QUOTA = 1 << 60
-_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Usage:
         grant.require(Permission.VIEW)
 
         def read(tx: Any) -> list[RegistryUsage]:
-            found = rows.list_registries(tx, grant.project.id, None, "name", descending=False, offset=0, limit=_ALL)
-            return [_usage(tx, one) for one in found]
+            found = rows.list_registries(tx, grant.project.id, ALL.among(rows.ORDERS, "name"))
+            return [_usage(tx, one) for one in found.items]
 
         return await self._database.read(read)
 

@@ -17,12 +17,11 @@ from naru.db.accounts.keys import (
 )
 from naru.db.accounts.projects import (
     LIMITS,
-    PROJECT_SORTS,
+    PROJECT_ORDERS,
     Project,
     add_default_project,
     add_project,
     change_project,
-    count_projects,
     default_project,
     find_project,
     installation_value,
@@ -35,16 +34,14 @@ from naru.db.accounts.projects import (
 )
 from naru.db.accounts.tokens import prune_revoked, revoke_token
 from naru.db.accounts.users import (
-    MEMBER_SORTS,
-    USER_SORTS,
+    MEMBER_ORDERS,
+    USER_ORDERS,
     Member,
     User,
     add_role,
     add_user,
     change_user,
-    count_members,
     count_service_admins,
-    count_users,
     find_member,
     find_user,
     find_user_alike,
@@ -59,9 +56,9 @@ from naru.db.accounts.users import (
 
 __all__ = [
     "LIMITS",
-    "MEMBER_SORTS",
-    "PROJECT_SORTS",
-    "USER_SORTS",
+    "MEMBER_ORDERS",
+    "PROJECT_ORDERS",
+    "USER_ORDERS",
     "AccessKey",
     "Member",
     "OldKeys",
@@ -76,10 +73,7 @@ __all__ = [
     "change_project",
     "change_user",
     "count_keys",
-    "count_members",
-    "count_projects",
     "count_service_admins",
-    "count_users",
     "default_project",
     "find_key",
     "find_member",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
 
+from naru.core.paging import Listing, Page
 from naru.core.permissions import ProjectFacts
 from naru.db.engine import execute, inserted_id
+from naru.db.paging import Order, Rows, having, in_order, page_of_ids
 from naru.db.schema import installation, memberships, projects, registries
 from naru.db.trash.registries import DELETED
 
 #: What the list may be sorted by.
-PROJECT_SORTS: dict[str, ColumnElement[object]] = {
-    "name": projects.c.name,
-    "host_label": projects.c.host_label,
-    "creation_time": projects.c.created_at,
+PROJECT_ORDERS = {
+    "name": Order("name", textual=True),
+    "host_label": Order("coalesce(host_label, '')", textual=True),
+    "creation_time": Order("created_at"),
 }
 #: Limits that a project may have of its own -> column.
 LIMITS: dict[str, ColumnElement[object]] = {
@@ -86,38 +89,18 @@ def find_project(
     return None if row is None else _project(row)
 
 
-def list_projects(
-    tx: Connection,
-    member: int | None,
-    keyword: str | None,
-    sort: str,
-    *,
-    descending: bool,
-    offset: int,
-    limit: int,
-) -> list[Project]:
+def list_projects(tx: Connection, member: int | None, page: Listing) -> Page[Project]:
     """A page. ``member`` is a user's id: only projects in which the user has a role; None: all."""
-    column = PROJECT_SORTS[sort]
-    asked = _all().order_by(column.desc() if descending else column.asc(), projects.c.id)
-    for condition in _conditions(member, keyword):
-        asked = asked.where(condition)
-    return [_project(row) for row in tx.execute(asked.offset(offset).limit(limit))]
-
-
-def count_projects(tx: Connection, member: int | None, keyword: str | None) -> int:
-    asked = select(func.count()).select_from(projects)
-    for condition in _conditions(member, keyword):
-        asked = asked.where(condition)
-    return int(tx.execute(asked).scalar_one())
-
-
-def _conditions(member: int | None, keyword: str | None) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    asked = Rows("projects", "true", (), ("projects", member))
     if member is not None:
-        found.append(projects.c.id.in_(select(memberships.c.project_id).where(memberships.c.user_id == member)))
-    if keyword:
-        found.append(projects.c.name.icontains(keyword, autoescape=True))
-    return found
+        mine = "id IN (SELECT project_id FROM memberships WHERE user_id = ?)"
+        asked = asked._replace(condition=mine, values=[member])
+    asked = having(asked, "name", page.keyword)
+
+    def read(some: Sequence[int]) -> dict[int, Project]:
+        return {row[0]: _project(row) for row in tx.execute(_all().where(projects.c.id.in_(some)))}
+
+    return in_order(page_of_ids(tx, asked, PROJECT_ORDERS[page.sort], page), read)
 
 
 def projects_of_user(tx: Connection, user_id: int) -> list[int]:

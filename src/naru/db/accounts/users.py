@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from naru.core.paging import Listing, Page
 from naru.core.user_names import user_key
 from naru.db.engine import execute, inserted_id
+from naru.db.paging import IDS_AT_ONCE, Order, Rows, having, in_order, page_of_ids
 from naru.db.schema import access_keys, memberships, projects, users
 
 #: What lists may be sorted by.
-USER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name, "creation_time": users.c.created_at}
-#: Values of one IN list.
-IDS_AT_ONCE = 1000
-MEMBER_SORTS: dict[str, ColumnElement[object]] = {"name": users.c.name}
+USER_ORDERS = {"name": Order("name", textual=True), "creation_time": Order("created_at")}
+MEMBER_ORDERS = {"name": Order("name", textual=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +64,14 @@ def user_by_id(tx: Connection, user_id: int) -> User | None:
     return None if row is None else _user(row)
 
 
-def list_users(
-    tx: Connection, keyword: str | None, sort: str, *, descending: bool, offset: int, limit: int
-) -> list[User]:
-    """A page. ``sort`` is a key of ``USER_SORTS``."""
-    column = USER_SORTS[sort]
-    asked = _all().order_by(column.desc() if descending else column.asc(), users.c.id)
-    if keyword:
-        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
-    return [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
+def list_users(tx: Connection, page: Listing) -> Page[User]:
+    """A page of all users."""
+    asked = having(Rows("users", "true", (), ("users",)), "name", page.keyword)
+    return in_order(page_of_ids(tx, asked, USER_ORDERS[page.sort], page), lambda some: _users(tx, some))
 
 
-def count_users(tx: Connection, keyword: str | None = None) -> int:
-    asked = select(func.count()).select_from(users)
-    if keyword:
-        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
-    return int(tx.execute(asked).scalar_one())
+def _users(tx: Connection, ids: Sequence[int]) -> dict[int, User]:
+    return {row[0]: _user(row) for row in tx.execute(_all().where(users.c.id.in_(ids)))}
 
 
 def count_service_admins(tx: Connection) -> int:
@@ -158,28 +150,17 @@ def roles_of(tx: Connection, user_ids: Collection[int]) -> dict[int, dict[str, t
     return found
 
 
-def list_members(
-    tx: Connection, project_id: int, keyword: str | None, *, descending: bool, offset: int, limit: int
-) -> list[Member]:
-    """A page, by name."""
-    in_project = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
-    column = users.c.name
-    asked = _all().where(users.c.id.in_(in_project)).order_by(column.desc() if descending else column.asc())
-    if keyword:
-        asked = asked.where(column.icontains(keyword, autoescape=True))
-    found = [_user(row) for row in tx.execute(asked.offset(offset).limit(limit))]
-    roles: dict[int, list[str]] = {user.id: [] for user in found}
-    asked_roles = select(memberships.c.user_id, memberships.c.role).where(
-        memberships.c.project_id == project_id, memberships.c.user_id.in_(list(roles))
-    )
-    for user_id, role in tx.execute(asked_roles.order_by(memberships.c.role)):
-        roles[user_id].append(role)
-    return [Member(user, tuple(roles[user.id])) for user in found]
+def list_members(tx: Connection, project_id: int, page: Listing) -> Page[Member]:
+    """A page of the project's members."""
+    where = "id IN (SELECT user_id FROM memberships WHERE project_id = ?)"
+    asked = having(Rows("users", where, [project_id], ("members", project_id)), "name", page.keyword)
 
+    def read(some: Sequence[int]) -> dict[int, Member]:
+        roles: dict[int, list[str]] = {user_id: [] for user_id in some}
+        columns = (memberships.c.user_id, memberships.c.role)
+        mine = (memberships.c.project_id == project_id, memberships.c.user_id.in_(some))
+        for user_id, role in tx.execute(select(*columns).where(*mine).order_by(memberships.c.role)):
+            roles[user_id].append(role)
+        return {user_id: Member(user, tuple(roles[user_id])) for user_id, user in _users(tx, some).items()}
 
-def count_members(tx: Connection, project_id: int, keyword: str | None) -> int:
-    in_project = select(memberships.c.user_id).where(memberships.c.project_id == project_id)
-    asked = select(func.count()).select_from(users).where(users.c.id.in_(in_project))
-    if keyword:
-        asked = asked.where(users.c.name.icontains(keyword, autoescape=True))
-    return int(tx.execute(asked).scalar_one())
+    return in_order(page_of_ids(tx, asked, MEMBER_ORDERS[page.sort], page), read)

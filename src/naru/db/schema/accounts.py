@@ -37,6 +37,7 @@ users = Table(
     # before there was a rule, all but the first have their id behind it.
     Column("name_key", Text, nullable=False, server_default=""),
     Index("ix_users_name_key", "name_key", unique=True),
+    Index("ix_users_created_at", "created_at", "id"),  # the order that the list has
     sqlite_autoincrement=True,
 )
 

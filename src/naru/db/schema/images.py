@@ -44,6 +44,24 @@ images = Table(
         sqlite_where=text("artifact_count > 0"),
         postgresql_where=text("artifact_count > 0"),
     ),
+    # The orders that lists have, see ``db.paging``.
+    *(
+        Index(
+            f"ix_images_by_{name}",
+            "registry_id",
+            order,
+            "id",
+            sqlite_where=text("artifact_count > 0"),
+            postgresql_where=text("artifact_count > 0"),
+        )
+        for name, order in (
+            ("creation", "created_at"),
+            ("update", "updated_at"),
+            ("pull", text("(coalesce(pulled_at, 0))")),
+            ("pull_count", "pull_count"),
+            ("artifacts", "listed_count"),
+        )
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -78,7 +96,15 @@ artifacts = Table(
         sqlite_where=text("listed"),
         postgresql_where=text("listed"),
     ),
-    # The other orders that the console's list has.
+    # The other orders that lists have.
+    Index(
+        "ix_artifacts_by_pull_count",
+        "image_id",
+        "pull_count",
+        "id",
+        sqlite_where=text("listed"),
+        postgresql_where=text("listed"),
+    ),
     Index(
         "ix_artifacts_by_size",
         "image_id",

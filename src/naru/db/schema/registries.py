@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 
 from naru.db.schema.base import Id, Name, Time, id_column, metadata
 
@@ -29,6 +29,9 @@ registries = Table(
     Column("image_count", Integer, nullable=False, server_default="0"),  # images that hold artifacts
     Column("webhook_events", Integer, nullable=False, server_default="0"),  # what an enabled webhook wants to hear
     UniqueConstraint("project_id", "name"),
+    # The orders that lists have.
+    Index("ix_registries_by_creation", "project_id", "created_at", "id"),
+    Index("ix_registries_by_update", "project_id", "updated_at", "id"),
     sqlite_autoincrement=True,
 )
 

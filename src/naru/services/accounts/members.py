@@ -7,13 +7,15 @@ from typing import Any
 
 from naru.core.audit import Action
 from naru.core.errors import BadRequest, NotFound
+from naru.core.paging import Page
 from naru.core.permissions import Permission, ProjectGrant, Role
 from naru.core.ports import Clock
 from naru.db import accounts as rows
 from naru.db import audit
-from naru.db.accounts import MEMBER_SORTS, Member, User
+from naru.db.accounts import Member, User
 from naru.db.engine import Database
-from naru.services.accounts.shared import sort_of, user_by_name
+from naru.services.accounts.shared import user_by_name
+from naru.services.lists import FIRST, Asked
 
 
 class Members:
@@ -21,24 +23,11 @@ class Members:
         self._database = database
         self._clock = clock
 
-    async def list(
-        self,
-        grant: ProjectGrant,
-        keyword: str | None = None,
-        sort: str | None = None,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> tuple[list[Member], int]:
-        """A page and the total."""
+    async def list(self, grant: ProjectGrant, asked: Asked = FIRST) -> Page[Member]:
+        """A page, by name. ``BadRequest``, ``PaginationInvalid``."""
         grant.require(Permission.ADMINISTER)
-        _key, descending = sort_of(sort, MEMBER_SORTS, "members", "name")
-
-        def read(tx: Any) -> tuple[list[Member], int]:
-            project_id = grant.project.id
-            found = rows.list_members(tx, project_id, keyword, descending=descending, offset=offset, limit=limit)
-            return found, rows.count_members(tx, project_id, keyword)
-
-        return await self._database.read(read)
+        listing = asked.among(rows.MEMBER_ORDERS, "name")
+        return await self._database.read(lambda tx: rows.list_members(tx, grant.project.id, listing))
 
     async def view(self, grant: ProjectGrant, user_id: int) -> Member:
         grant.require(Permission.ADMINISTER)

@@ -10,6 +10,7 @@ from typing import Any
 
 from naru.core.audit import Action
 from naru.core.errors import BadRequest, Conflict, NameInvalid, NotFound
+from naru.core.paging import Page
 from naru.core.permissions import AccountGrant, Permission, ProjectFacts, ProjectGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
@@ -17,7 +18,7 @@ from naru.db import accounts as rows
 from naru.db import audit
 from naru.db.accounts import Project
 from naru.db.engine import Database
-from naru.services.accounts.shared import sort_of
+from naru.services.lists import FIRST, Asked
 
 _REGION = re.compile("[a-z][a-z0-9]{0,15}", re.ASCII)
 #: With ``private-``, ``-{region}`` and ``-registry`` it is a part of a host name, at most 63 characters (RFC 1123).
@@ -67,23 +68,12 @@ class Projects:
         self._region = region
         self._limits = limits
 
-    async def list(
-        self,
-        grant: AccountGrant,
-        keyword: str | None = None,
-        sort: str | None = None,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> tuple[list[ProjectView], int]:
-        """A page and the total: all for service administrators, for others those in which they have a role."""
-        key, descending = sort_of(sort, rows.PROJECT_SORTS, "projects", "name")
+    async def list(self, grant: AccountGrant, asked: Asked = FIRST) -> Page[ProjectView]:
+        """All for service administrators, for others those in which they have a role. ``BadRequest``,
+        ``PaginationInvalid``."""
+        listing = asked.among(rows.PROJECT_ORDERS, "name")
         member = None if grant.service_admin else (grant.actor.user_id or 0)
-
-        def read(tx: Any) -> tuple[list[ProjectView], int]:
-            found = rows.list_projects(tx, member, keyword, key, descending=descending, offset=offset, limit=limit)
-            return [self._view(one) for one in found], rows.count_projects(tx, member, keyword)
-
-        return await self._database.read(read)
+        return await self._database.read(lambda tx: rows.list_projects(tx, member, listing).each(self._view))
 
     async def view(self, grant: AccountGrant, project_id: int) -> ProjectView:
         """For service administrators; ``NotFound``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from naru.core.errors import BadRequest, NotFound
@@ -23,14 +22,6 @@ def user_by_name(tx: Any, name: str) -> User:
     if found is None:
         raise NotFound(f"there is no user {shown(name)}")
     return found
-
-
-def sort_of(sort: str | None, known: Mapping[str, object], what: str, default: str) -> tuple[str, bool]:
-    """Field and whether it is descending, from ``name`` or ``-name``. ``BadRequest`` for a field that is not known."""
-    key = (sort or default).removeprefix("-")
-    if key not in known:
-        raise BadRequest(f"{what} can be sorted by {', '.join(known)}, not by {ascii(key)[:40]}")
-    return key, (sort or default).startswith("-")
 
 
 def label_text(label: str) -> str:

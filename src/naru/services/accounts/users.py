@@ -9,6 +9,7 @@ from typing import Any
 
 from naru.core.audit import Action
 from naru.core.errors import BadRequest, Conflict, Denied, TooManyRequests
+from naru.core.paging import Page
 from naru.core.permissions import AccountGrant
 from naru.core.ports import Clock
 from naru.core.text import shown
@@ -17,7 +18,8 @@ from naru.db import accounts as rows
 from naru.db import audit
 from naru.db.accounts import User
 from naru.db.engine import Database
-from naru.services.accounts.shared import sort_of, user_by_id, user_by_name
+from naru.services.accounts.shared import user_by_id, user_by_name
+from naru.services.lists import FIRST, Asked
 from naru.services.secrets import Verifier
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 256
@@ -53,22 +55,15 @@ class Users:
         self._clock = clock
         self._tries: OrderedDict[int, list[int]] = OrderedDict()  # of changing the own password
 
-    async def list(
-        self,
-        grant: AccountGrant,
-        keyword: str | None = None,
-        sort: str | None = None,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> tuple[list[AccountView], int]:
-        """A page and the total; ``BadRequest`` for a field that cannot be sorted by."""
+    async def list(self, grant: AccountGrant, asked: Asked = FIRST) -> Page[AccountView]:
+        """A page, by name unless asked otherwise. ``BadRequest``, ``PaginationInvalid``."""
         grant.require_service_admin()
-        key, descending = sort_of(sort, rows.USER_SORTS, "users", "name")
+        listing = asked.among(rows.USER_ORDERS, "name")
 
-        def read(tx: Any) -> tuple[list[AccountView], int]:
-            found = rows.list_users(tx, keyword, key, descending=descending, offset=offset, limit=limit)
-            roles = rows.roles_of(tx, [user.id for user in found])
-            return [AccountView(user, roles[user.id]) for user in found], rows.count_users(tx, keyword)
+        def read(tx: Any) -> Page[AccountView]:
+            found = rows.list_users(tx, listing)
+            roles = rows.roles_of(tx, [user.id for user in found.items])
+            return found.each(lambda user: AccountView(user, roles[user.id]))
 
         return await self._database.read(read)
 

@@ -11,8 +11,8 @@ from naru.core.manifest import Descriptor
 from naru.services.artifacts import ArtifactDetail, ArtifactRow, ArtifactView, Child
 from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
-from naru.web.api.images import ImageName, Reference, asked
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.images import ImageName, Reference
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 from naru.web.api.tags import TagModel
 from naru.web.api.tags import shown as shown_tag
@@ -254,16 +254,16 @@ async def list_artifacts(
     grant: Viewer,
     services: Services,
     name: ImageName,
-    page: Page,
+    page: Walk,
     with_scan_overview: WithScan = None,
     with_accessory: WithAccessory = None,
 ) -> ArtifactsAnswer:
     """The one that was pushed last first. Accessories are shown with their subject, an index's children without a tag
     with their index. `q` is the beginning of a digest, or a part of a tag; it finds 2000 at most. `sort`:
     `push_time`, `pull_time`, `pull_count`, `size`, `digest`."""
-    found, total = await services.artifacts.page(grant, name, asked(page), with_accessories=_wants(with_accessory))
-    tell_total(request, response, page, total)
-    return ArtifactsAnswer(artifacts=[shown(one, with_scan=_wants(with_scan_overview)) for one in found])
+    found = await services.artifacts.page(grant, name, page.asked, with_accessories=_wants(with_accessory))
+    tell_page(request, response, page, found)
+    return ArtifactsAnswer(artifacts=[shown(one, with_scan=_wants(with_scan_overview)) for one in found.items])
 
 
 @router.get(_ARTIFACTS + "/{reference}", summary="Show an artifact")

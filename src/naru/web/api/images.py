@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 
 from naru.core.digest import Digest
 from naru.core.names import RepositoryName, parse_reference
-from naru.services.images import Asked, ImageView
+from naru.services.images import ImageView
 from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
-from naru.web.api.paging import Page, Paging, tell_total
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.paths import name_of
 from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
@@ -51,10 +51,6 @@ def _reference(
 #: The image and the artifact that a path names.
 ImageName = Annotated[RepositoryName, Depends(_name)]
 Reference = Annotated[Digest | str, Depends(_reference)]
-
-
-def asked(page: Paging) -> Asked:
-    return Asked(page.q, page.sort, page.offset, page.limit)
 
 
 _TIME = "2026-01-01T00:00:00.000Z"
@@ -106,13 +102,13 @@ def shown(view: ImageView) -> ImageModel:
 
 @router.get("/registries/{registryName}/images", summary="List images")
 async def list_images(
-    request: Request, response: Response, grant: Viewer, services: Services, registry: RegistryName, page: Page
+    request: Request, response: Response, grant: Viewer, services: Services, registry: RegistryName, page: Walk
 ) -> ImagesAnswer:
     """Those that hold artifacts. `sort`: `name`, `creation_time`, `update_time`, `pull_time`, `pull_count`,
     `artifact_count`."""
-    found, total = await services.images.page(grant, registry, asked(page))
-    tell_total(request, response, page, total)
-    return ImagesAnswer(images=[shown(one) for one in found])
+    found = await services.images.page(grant, registry, page.asked)
+    tell_page(request, response, page, found)
+    return ImagesAnswer(images=[shown(one) for one in found.items])
 
 
 @router.get("/registries/{registryName}/images/{imageName}", summary="Show an image")

@@ -12,7 +12,7 @@ from naru.services.accounts import Member
 from naru.web.api.access import Administrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 
 router = Router(tags=["members"])
@@ -73,12 +73,12 @@ def shown(member: Member) -> MemberModel:
 
 @router.get("/members", summary="List members")
 async def list_members(
-    request: Request, response: Response, grant: Administrator, services: Services, page: Page
+    request: Request, response: Response, grant: Administrator, services: Services, page: Walk
 ) -> MembersAnswer:
     """Users who have roles in the project. Sorted by `name`."""
-    found, total = await services.members.list(grant, page.q, page.sort, page.offset, page.limit)
-    tell_total(request, response, page, total)
-    return MembersAnswer(members=[shown(one) for one in found])
+    found = await services.members.list(grant, page.asked)
+    tell_page(request, response, page, found)
+    return MembersAnswer(members=[shown(one) for one in found.items])
 
 
 @router.post("/members", summary="Give roles to a user")

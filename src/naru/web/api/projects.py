@@ -12,7 +12,7 @@ from naru.services.accounts.projects import MAX_LIMIT
 from naru.web.api.access import Administrator, ServiceAdministrator, Services, SignedIn, Transport
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import ProjectId, Strict
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
@@ -133,13 +133,13 @@ def shown(view: ProjectView, services: Services, transport: Transport) -> Projec
 
 @accounts.get("/projects", summary="List projects")
 async def list_projects(
-    request: Request, response: Response, grant: SignedIn, services: Services, transport: Transport, page: Page
+    request: Request, response: Response, grant: SignedIn, services: Services, transport: Transport, page: Walk
 ) -> ProjectsAnswer:
     """Those in which one has a role; all for service administrators. Sorted by `name`, `host_label` or
     `creation_time`."""
-    found, total = await services.projects.list(grant, page.q, page.sort, page.offset, page.limit)
-    tell_total(request, response, page, total)
-    return ProjectsAnswer(projects=[shown(one, services, transport) for one in found])
+    found = await services.projects.list(grant, page.asked)
+    tell_page(request, response, page, found)
+    return ProjectsAnswer(projects=[shown(one, services, transport) for one in found.items])
 
 
 @accounts.post("/projects", summary="Create a project")

@@ -12,7 +12,7 @@ from naru.services.registries import RegistryChange, RegistryView, refuse_cache
 from naru.web.api.access import Manager, Services, Transport, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
@@ -134,12 +134,12 @@ def shown(view: RegistryView, grant: ProjectGrant, services: Services, transport
 
 @router.get("/registries", summary="List registries")
 async def list_registries(
-    request: Request, response: Response, grant: Viewer, services: Services, transport: Transport, page: Page
+    request: Request, response: Response, grant: Viewer, services: Services, transport: Transport, page: Walk
 ) -> RegistriesAnswer:
     """The registries of the project; `q` is a part of the name."""
-    found, total = await services.registries.list(grant, page.q, page.sort, page.offset, page.limit)
-    tell_total(request, response, page, total)
-    return RegistriesAnswer(registries=[shown(one, grant, services, transport) for one in found])
+    found = await services.registries.list(grant, page.asked)
+    tell_page(request, response, page, found)
+    return RegistriesAnswer(registries=[shown(one, grant, services, transport) for one in found.items])
 
 
 @router.get("/registries/{registryNameOrId}", summary="Show a registry")

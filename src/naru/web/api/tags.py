@@ -13,8 +13,8 @@ from naru.services.tags import Move, TagRow
 from naru.web.api.access import Deleter, Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
-from naru.web.api.images import ImageName, Reference, asked
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.images import ImageName, Reference
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
@@ -111,12 +111,14 @@ async def list_tags(
     services: Services,
     name: ImageName,
     reference: Reference,
-    page: Page,
+    page: Walk,
 ) -> TagsAnswer:
     """`sort`: `name`, `push_time`, `pull_time`."""
-    view, total = await services.tags.page(grant, name, reference, asked(page))
-    tell_total(request, response, page, total)
-    tags = [shown(one, view.image_id, signed=view.signed, immutable=one.name in view.protected) for one in view.tags]
+    view = await services.tags.page(grant, name, reference, page.asked)
+    tell_page(request, response, page, view.tags)
+    tags = [
+        shown(one, view.image_id, signed=view.signed, immutable=one.name in view.protected) for one in view.tags.items
+    ]
     return TagsAnswer(tags=tags)
 
 
@@ -151,10 +153,10 @@ async def list_moves(
     grant: Viewer,
     services: Services,
     name: ImageName,
-    page: Page,
+    page: Walk,
     tag: Annotated[str | None, Query(max_length=MAX_TAG, description="Only of this tag.")] = None,
 ) -> HistoryAnswer:
     """Who moved a tag, when, and from which digest; the last move first. `sort`: `time`."""
-    found, total = await services.tags.history(grant, name, tag, asked(page))
-    tell_total(request, response, page, total)
-    return HistoryAnswer(tag_history=[_move(one) for one in found])
+    found = await services.tags.history(grant, name, tag, page.asked)
+    tell_page(request, response, page, found)
+    return HistoryAnswer(tag_history=[_move(one) for one in found.items])

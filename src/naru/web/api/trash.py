@@ -13,7 +13,6 @@ from naru.services.trash import DeletedView, Restored, Sought
 from naru.web.api.access import Administrator, Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
-from naru.web.api.images import asked
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
@@ -143,7 +142,7 @@ async def list_trash(
     """What can be restored, the last deletion first. `q` is a part of the image's name, a tag or a digest. `sort`:
     `deletion_time`, `expiry_time`, `size`."""
     sought = Sought(registry, image, None if kind is None else kind.value, deleted_by)
-    found, total = await services.trash.page(grant, sought, asked(page))
+    found, total = await services.trash.page(grant, sought, page.asked)
     tell_total(request, response, page, total)
     return TrashAnswer(trash=[shown(one) for one in found])
 

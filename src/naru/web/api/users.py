@@ -9,7 +9,7 @@ from naru.services.accounts import AccountView, UserChange
 from naru.web.api.access import ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Walk, tell_page
 from naru.web.api.routing import Router
 from naru.web.api.times import rfc3339
 
@@ -94,12 +94,12 @@ def shown(view: AccountView) -> UserModel:
 
 @accounts.get("/users", summary="List users")
 async def list_users(
-    request: Request, response: Response, grant: ServiceAdministrator, services: Services, page: Page
+    request: Request, response: Response, grant: ServiceAdministrator, services: Services, page: Walk
 ) -> UsersAnswer:
     """All of the installation. Sorted by `name` or `creation_time`."""
-    found, total = await services.users.list(grant, page.q, page.sort, page.offset, page.limit)
-    tell_total(request, response, page, total)
-    return UsersAnswer(users=[shown(one) for one in found])
+    found = await services.users.list(grant, page.asked)
+    tell_page(request, response, page, found)
+    return UsersAnswer(users=[shown(one) for one in found.items])
 
 
 @accounts.post("/users", summary="Create a user")

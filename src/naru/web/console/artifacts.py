@@ -30,13 +30,13 @@ async def show_list(view: View, **detail: Any) -> Response:
     asked = wanted(view)
     if detail.get("tab") == "tags":  # the search on that tab is for tags
         asked = wanted(view).without_keyword()
-    found, total = await view.services.artifacts.page(view.grant, name, asked.asked)
+    found = await view.services.artifacts.page(view.grant, name, asked.asked)
     host = view.services.addresses.registry_host(view.transport, "public", view.grant.project)
     values = {"selected": None, "tab": "", "tabs": [], "over_time": None} | detail
     if values["selected"] is None and not asked.q:  # one that looks for something does not look at pictures
         history = await view.services.usage_history.image(view.grant, name, charts.span(view))
         values["over_time"] = charts.of_one(view, history)
-    return await view.render("artifacts/list.html", name=name, listed=asked.of(found, total), host=host, **values)
+    return await view.render("artifacts/list.html", name=name, listed=asked.found(found), host=host, **values)
 
 
 async def show_one(view: View) -> Response:
@@ -54,8 +54,8 @@ async def _tab(view: View, tab: str, selected: ArtifactDetail) -> dict[str, Any]
     name, digest = view.image, Digest.parse(selected.view.row.digest)
     if tab == "tags":
         asked = wanted(view)
-        found, total = await view.services.tags.page(view.grant, name, digest, asked.asked)
-        return {"tags": asked.of(found.tags, total), "protected": found.protected}
+        found = await view.services.tags.page(view.grant, name, digest, asked.asked)
+        return {"tags": asked.found(found.tags), "protected": found.protected}
     if tab == "layers":
         return {"layers": layers_of(selected)}
     if tab == "referrers":

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from naru.core.jobs import Status
 from naru.core.permissions import Permission
+from naru.services.lists import Asked
 from naru.web.console import charts, security
 from naru.web.console.routes import PROJECT, Who, page
 from naru.web.console.view import View, address
@@ -20,7 +21,7 @@ DRAWN = 12
 
 async def root(view: View) -> Response:
     """To the project where one was last, else to the first in which one has a role."""
-    projects, _total = await view.services.projects.list(view.account, limit=200)
+    projects = (await view.services.projects.list(view.account, Asked(limit=200))).items
     last = view.request.cookies.get(security.cookie_name(security.PROJECT, secure=view.secure))
     appkeys = [one.facts.appkey for one in sorted(projects, key=lambda one: not one.project.is_default)]
     if not appkeys:

@@ -18,9 +18,9 @@ from naru.web.console.view import View
 async def show_list(view: View) -> Response:
     facts = await view.registry()
     asked = wanted(view)
-    found, total = await view.services.images.page(view.grant, facts.name, asked.asked)
+    found = await view.services.images.page(view.grant, facts.name, asked.asked)
     host = view.services.addresses.registry_host(view.transport, "public", view.grant.project)
-    return await view.render("images/list.html", registry=facts, listed=asked.of(found, total), host=host)
+    return await view.render("images/list.html", registry=facts, listed=asked.found(found), host=host)
 
 
 async def _chosen(view: View, names: list[str]) -> list[ImageView]:

@@ -33,8 +33,8 @@ def chosen_roles(view: View) -> list[Role]:
 
 async def show_list(view: View) -> Response:
     asked = wanted(view)
-    found, total = await view.services.members.list(view.grant, asked.q or None, asked.sort, asked.offset, asked.size)
-    return await view.render("members/list.html", listed=asked.of(found, total))
+    found = await view.services.members.list(view.grant, asked.asked)
+    return await view.render("members/list.html", listed=asked.found(found))
 
 
 async def add_form(view: View) -> Response:

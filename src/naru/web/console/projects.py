@@ -28,8 +28,8 @@ def project_id(view: View) -> int:
 async def show_list(view: View) -> Response:
     asked = wanted(view)
     services = view.services
-    found, total = await services.projects.list(view.account, asked.q or None, asked.sort, asked.offset, asked.size)
-    return await view.render("projects/list.html", listed=asked.of(found, total))
+    found = await services.projects.list(view.account, asked.asked)
+    return await view.render("projects/list.html", listed=asked.found(found))
 
 
 async def create_form(view: View) -> Response:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from naru.core.errors import BadRequest, NotFound
 from naru.core.names import MAX_NAME, REGISTRY_PATTERN
 from naru.core.permissions import Permission
+from naru.services.lists import Asked
 from naru.services.registries import SEVERITIES, RegistryChange
 from naru.web.console import charts
 from naru.web.console.language import N_
@@ -24,14 +25,12 @@ UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 async def show_list(view: View, **detail: Any) -> Response:
     """The list; with ``detail`` what is known of one registry below it."""
     asked = wanted(view)
-    found, total = await view.services.registries.list(
-        view.grant, asked.q or None, asked.sort, asked.offset, asked.size
-    )
+    found = await view.services.registries.list(view.grant, asked.asked)
     addresses, transport, project = view.services.addresses, view.transport, view.grant.project
     values = {"selected": None, "tab": "", "tabs": [], "content": ""} | detail
     return await view.render(
         "registries/list.html",
-        listed=asked.of(found, total),
+        listed=asked.found(found),
         public=addresses.registry_host(transport, "public", project),
         private=addresses.registry_host(transport, "private", project) if view.services.has_private else None,
         **values,
@@ -55,7 +54,8 @@ async def show_one(view: View) -> Response:
     services = view.services
     more: dict[str, Any] = {}
     if tab == "members":
-        more["members"], more["member_count"] = await services.members.list(view.grant, limit=100)
+        found = await services.members.list(view.grant, Asked())
+        more["members"], more["member_count"] = found.items, found.total
     if tab == "usage":
         history = await services.usage_history.registry(view.grant, facts.id, charts.span(view))
         more["over_time"] = charts.of_one(view, history)

@@ -25,8 +25,8 @@ def user_id(view: View) -> int:
 
 async def show_list(view: View) -> Response:
     asked = wanted(view)
-    found, total = await view.services.users.list(view.account, asked.q or None, asked.sort, asked.offset, asked.size)
-    return await view.render("users/list.html", listed=asked.of(found, total))
+    found = await view.services.users.list(view.account, asked.asked)
+    return await view.render("users/list.html", listed=asked.found(found))
 
 
 async def show_one(view: View) -> Response:

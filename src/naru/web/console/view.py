@@ -14,6 +14,7 @@ from naru.core.digest import Digest
 from naru.core.errors import BadRequest, Conflict, NameInvalid, NaruError, NotFound, TagInvalid, Unauthorized
 from naru.core.names import RepositoryName, parse_reference
 from naru.core.permissions import NOTHING, AccountGrant, Permission, ProjectFacts, ProjectGrant, RegistryFacts
+from naru.services.lists import Asked
 from naru.services.sessions import Session, Visitor
 from naru.web.console import security
 from naru.web.console.language import N_
@@ -249,8 +250,8 @@ class View:
         """What every page shows around its content."""
         if self.session is None:
             return {"projects": [], "navigation": [], "form_token": self._visit_token(), "toast": None}
-        found, _total = await self.services.projects.list(self.account, limit=200)
-        projects = [one.facts for one in found]
+        found = await self.services.projects.list(self.account, Asked(limit=200))
+        projects = [one.facts for one in found.items]
         last = self.request.cookies.get(security.cookie_name(security.PROJECT, secure=self.secure))
         self._last = next((one for one in projects if one.appkey == last), None)
         sealed = self.request.cookies.get(security.cookie_name(security.TOAST, secure=self.secure))
