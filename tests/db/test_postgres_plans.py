@@ -181,20 +181,13 @@ def _walk(ask: Callable[[Connection, Listing], Page[Any]], sort: str) -> Callabl
     return both
 
 
-def _held(tx: Connection, page: Listing) -> Page[Any]:
-    return catalogue.list_artifacts(tx, catalogue.ImageRow(1, "app1", 0, 0, SHORT // 2, 0, 0, None), page)
-
-
-def _shown(tx: Connection, page: Listing) -> Page[Any]:
-    return catalogue.list_images(tx, 1, SHORT // 20 + 1, page)
-
-
+_HELD = catalogue.ImageRow(1, "app1", 0, 0, SHORT // 2, 0, 0, None)
 #: The orders of lists that may be long, both ways.
 WALKS = {
     f"{name} by {way}{sort}, by a cursor": _walk(ask, f"{way}{sort}")
     for name, ask, orders in (
-        ("artifacts", _held, catalogue.ARTIFACT_ORDERS),
-        ("images", _shown, catalogue.IMAGE_ORDERS),
+        ("artifacts", lambda tx, page: catalogue.list_artifacts(tx, _HELD, page), catalogue.ARTIFACT_ORDERS),
+        ("images", lambda tx, page: catalogue.list_images(tx, 1, SHORT // 20 + 1, page), catalogue.IMAGE_ORDERS),
     )
     for sort in orders
     for way in ("", "-")
