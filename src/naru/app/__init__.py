@@ -37,6 +37,7 @@ from naru.services.matching import Matching
 from naru.services.pacing import Traffic
 from naru.services.protection import Protection
 from naru.services.secrets import derive
+from naru.services.selection import Deleter, DeleteSelection, Selections, UndoDeletion
 from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
@@ -180,6 +181,9 @@ class Application:
         handlers.add(Collect, core.collector.handle)
         handlers.add(CleanUpRegistry, self.cleaner.clean_registry)
         handlers.add(CleanUpImage, self.cleaner.clean_image)
+        deleter = Deleter(database=database, clock=clock, grace_seconds=grace, rule=rule, trash=core.trash)
+        handlers.add(DeleteSelection, deleter.delete)
+        handlers.add(UndoDeletion, deleter.undo)
         self.scheduler = Scheduler(database=database, clock=clock, handlers=handlers)
         self.worker = Worker(
             database=database,
@@ -198,6 +202,7 @@ class Application:
             keys=core.keys,
             registries=core.registries,
             images=Images(database=database, clock=clock, rule=rule, settle=core.trash.settle),
+            selections=Selections(database=database, clock=clock, rule=rule),
             artifacts=Artifacts(database=database, blobs=core.blobs),
             tags=Tags(database=database),
             manifests=services.manifests,
@@ -230,6 +235,7 @@ class Application:
             keys=core.keys,
             registries=core.registries,
             images=self._api_services.images,
+            selections=self._api_services.selections,
             artifacts=self._api_services.artifacts,
             tags=self._api_services.tags,
             manifests=services.manifests,

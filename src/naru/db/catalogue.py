@@ -207,12 +207,25 @@ def _sought(tx: Connection, image_id: int, keyword: str) -> tuple[str, list[obje
         ids = sorted(found)
         some = Rows("artifacts", f"id IN ({marks(ids)}) AND listed", ids, ())
         return some.condition, [*ids], count(tx, some)
+    fits, values = artifact_fits(keyword)
+    return f"image_id = ? AND listed AND ({fits})", [image_id, *values], MOST_FOUND
+
+
+def artifact_fits(keyword: str) -> tuple[str, list[object]]:
+    """The condition on a row of ``artifacts`` that a search for the keyword is, and its values; empty: all fit."""
+    if not keyword:
+        return "1 = 1", []
     fits = [f"EXISTS (SELECT 1 FROM tags t WHERE t.artifact_id = artifacts.id AND {contains('t.name')})"]
-    values: list[object] = [image_id, pattern(keyword)]
-    for bounds in digests:
+    values: list[object] = [pattern(keyword)]
+    for bounds in _digests(keyword):
         fits.append("(digest >= ? AND digest < ?)")
         values += bounds
-    return f"image_id = ? AND listed AND ({' OR '.join(fits)})", values, MOST_FOUND
+    return " OR ".join(fits), values
+
+
+def image_fits(keyword: str) -> tuple[str, list[object]]:
+    """The same of a row of ``images``."""
+    return (contains("name"), [pattern(keyword)]) if keyword else ("1 = 1", [])
 
 
 def _tagged_like(tx: Connection, image_id: int, keyword: str) -> set[int]:

@@ -40,12 +40,15 @@ def remove_image(
     actor: Actor,
     now: int,
     keep_until: int | None,
+    run: int | None = None,
 ) -> HiddenImage:
     """With all artifacts and tags, whatever they belong to: a few rows, however much it holds. The caller settles the
-    usage, see ``Trash.settle``. ``ProtectedTag``."""
+    usage, see ``Trash.settle``. ``run``: the execution that does it. ``ProtectedTag``."""
     outbox.tell_image(tx, registry.id, Events.DELETE, now, actor, name.image, image_id)
-    gone = hide_image(tx, Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0))
+    gone = hide_image(tx, Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0, run))
     detail: dict[str, object] = {"artifacts": gone.artifacts, "tags": gone.tags}
+    if run is not None:
+        detail["run"] = run
     if gone.settled:
         detail["bytes"] = gone.bytes
     if keep_until is not None and gone.artifacts:
@@ -66,10 +69,11 @@ def remove_artifact(
     cause: Mapping[str, object] | None = None,
     *,
     keep_until: int | None = None,
+    run: int | None = None,
 ) -> Removed:
     """The artifact with all its tags, its accessories, and children that nothing else names. ``blobs_until``: until
     when its blobs stay linked. ``cause``: more for the audit log. ``keep_until``: to the trash until then;
-    None: for good.
+    None: for good. ``run``: the execution that does it, if it is undone as a whole.
 
     ``ManifestUnknown``; ``ArtifactInUse`` for a child of an index; ``ProtectedTag``.
     """
@@ -84,13 +88,15 @@ def remove_artifact(
             detail={"indexes": parents},
         )
     tags = image_rows.tags_of(tx, artifact_id, AUDITED_TAGS)
-    one = Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0)
+    one = Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0, run)
     gone, trash_id = delete_or_trash(tx, one, digest, blobs_until)
     detail: dict[str, object] = {"digest": digest, "tags": tags}
     if len(gone) > 1:
         detail["along"] = gone[1 : 1 + AUDITED_TAGS]
     if trash_id is not None:
         detail["trash"] = trash_id
+    if run is not None:
+        detail["run"] = run
     resource = f"{name}@{Digest.parse(digest)}"
     audit.record(tx, registry.project_id, now, Action.ARTIFACT_DELETE, actor, resource, detail | dict(cause or {}))
     outbox.tell(tx, registry.id, Events.DELETE, now, actor, name.image, digest, tags)

@@ -40,8 +40,10 @@ trash = Table(
     Column("pushed_at", Time),
     Column("pull_count", Id),
     Column("pulled_at", Time),
+    Column("run", Id),  # the execution that deleted it, which may be past its time; null: somebody alone
     UniqueConstraint("image_id"),
     Index("ix_trash_registry_id", "registry_id", "id"),
+    Index("ix_trash_run", "run", "id", sqlite_where=text("run IS NOT NULL"), postgresql_where=text("run IS NOT NULL")),
     Index(
         "ix_trash_unsettled",
         "id",

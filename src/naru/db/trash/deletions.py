@@ -20,8 +20,8 @@ ADD_IMAGE = """
 """
 ADD = """
     INSERT INTO trash (registry_id, kind, image_name, image_id, digest, tag, artifacts, listed, tags, bytes, settled_to,
-        actor, deleted_at, expires_at, pushed_at, pull_count, pulled_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+        actor, deleted_at, expires_at, run, pushed_at, pull_count, pulled_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 HELD = """
     SELECT count(*), coalesce(sum(CASE WHEN listed THEN 1 ELSE 0 END), 0),
@@ -44,6 +44,7 @@ class Deletion(NamedTuple):
     actor: str
     now: int
     keep_until: int  # it can be restored until then; 0: it cannot
+    run: int | None = None  # the execution that deletes it
 
 
 class HiddenImage(NamedTuple):
@@ -139,5 +140,5 @@ def _add(
     of_tag: tuple[int | None, int | None, int | None] = (None, None, None),
 ) -> int:
     values = (one.registry_id, kind, one.image_name, hidden, digest, tag, *counts, freed, settled_to)
-    added = execute(tx, ADD, (*values, one.actor, one.now, one.keep_until, *of_tag))
+    added = execute(tx, ADD, (*values, one.actor, one.now, one.keep_until, one.run, *of_tag))
     return int(added.fetchone()[0])

@@ -15,6 +15,7 @@ from naru.services.jobs import Jobs
 from naru.services.manifests import Manifests
 from naru.services.protection import Protection
 from naru.services.registries import Registries
+from naru.services.selection import Selections
 from naru.services.tags import Tags
 from naru.services.trash import Trash
 from naru.services.usage import Usage
@@ -37,6 +38,7 @@ class ApiServices:
     keys: Keys
     registries: Registries
     images: Images
+    selections: Selections
     artifacts: Artifacts
     tags: Tags
     manifests: Manifests

@@ -16,6 +16,7 @@ from naru.services.manifests import Manifests
 from naru.services.matching import Matching
 from naru.services.protection import Protection
 from naru.services.registries import Registries
+from naru.services.selection import Selections
 from naru.services.sessions import Sessions
 from naru.services.tags import Tags
 from naru.services.trash import Trash
@@ -40,6 +41,7 @@ class ConsoleServices:
     keys: Keys
     registries: Registries
     images: Images
+    selections: Selections
     artifacts: Artifacts
     tags: Tags
     manifests: Manifests
