@@ -41,7 +41,7 @@ NEEDS: tuple[tuple[str, str], ...] = (
     (r"{project}/registries/[^/]+/set-quota", PEOPLE),
     (r"{project}/trash/(purge|empty)", PEOPLE),
     (r"{project}/trash/(restore|undo)", CHANGE),
-    (r"{project}/jobs/[^/]+/(stop|retry)", CHANGE),
+    (r"{project}/jobs/[^/]+/(stop|retry|undo)", CHANGE),
     (r"{project}/audit(/.*)?", CHANGE),
     (r"{project}/(new-registry|settings/cves)", CHANGE),
     (r"{project}/registries/[^/]+/(change|delete)", CHANGE),
@@ -51,7 +51,7 @@ NEEDS: tuple[tuple[str, str], ...] = (
         CHANGE,
     ),
     (r"{project}/.*/new-tag", CHANGE),
-    (r"{project}/.*/-/(delete|delete-artifacts|artifacts/[^/]+/delete-tags)", DELETE),
+    (r"{project}/.*/-/(delete|delete-found|delete-artifacts|artifacts/[^/]+/delete-tags)", DELETE),
     (r"{project}(/.*)?", VIEW),
 )
 PERMISSIONS = {

@@ -11,8 +11,9 @@ from naru.core.errors import BadRequest, NameUnknown, NotFound
 from naru.core.names import MAX_TAG, TAG_PATTERN, tag_name
 from naru.core.permissions import Permission
 from naru.services.artifacts import ArtifactDetail
+from naru.services.selection import Selection
 from naru.web.console import charts
-from naru.web.console.deleting import each
+from naru.web.console.deleting import begin, each, found_form, keyword_of
 from naru.web.console.language import N_
 from naru.web.console.lists import MAX_PAGE_SIZE, wanted
 from naru.web.console.navigation import ARTIFACT_TABS, tabs
@@ -117,7 +118,12 @@ async def delete_form(view: View) -> Response:
         await view.services.artifacts.detail(view.grant, view.image, Digest.parse(one))
         for one in digests[:MAX_PAGE_SIZE]
     ]
-    return await view.render("artifacts/delete.html", name=view.image, chosen=chosen)
+    services = view.services.selections
+    parsed = [Digest.parse(one.view.row.digest) for one in chosen]
+    preview = await services.preview_artifacts(view.grant, view.image, parsed)
+    return await view.render(
+        "artifacts/delete.html", name=view.image, chosen=chosen, preview=preview, days=services.days
+    )
 
 
 async def delete(view: View) -> Response:
@@ -133,6 +139,14 @@ async def delete(view: View) -> Response:
     return view.redirect(view.url("registries", view.part("registry"), "images", view.part("image"), "-", "artifacts"))
 
 
+async def delete_found_form(view: View) -> Response:
+    return await found_form(view, Selection(view.part("registry"), view.part("image"), keyword_of(view)))
+
+
+async def delete_found(view: View) -> Response:
+    return await begin(view, Selection(view.part("registry"), view.part("image"), keyword_of(view)))
+
+
 def _at(view: View, *parts: str) -> str:
     image = ("registries", view.part("registry"), "images", view.part("image"), "-", "artifacts")
     return view.url(*image, *parts)
@@ -140,6 +154,7 @@ def _at(view: View, *parts: str) -> str:
 
 ROUTES = (
     *dialog(IMAGE + "/delete-artifacts", Permission.DELETE, delete_form, delete),
+    *dialog(IMAGE + "/delete-found", Permission.DELETE, delete_found_form, delete_found),
     *dialog(ARTIFACT + "/new-tag", Permission.MANAGE, tag_form, tag),
     *dialog(ARTIFACT + "/delete-tags", Permission.DELETE, untag_form, untag),
     page(ARTIFACT + "/manifest.json", Permission.VIEW, manifest_file),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
+from starlette.responses import Response
+
 from naru.core.errors import ArtifactInUse, NaruError, ProtectedTag
+from naru.services.selection import Selection
 from naru.web.console.language import N_
 from naru.web.console.view import View
 
@@ -26,3 +29,33 @@ async def each(view: View, deletions: Iterable[Awaitable[int | None]], done: str
     else:
         view.toast(done, count=len(gone))
     view.offer_undo(gone)
+
+
+# All that a search finds.
+
+
+def keyword_of(view: View) -> str:
+    """Of the list that the dialog was opened from, by the address or again by the form."""
+    return view.field("q") or view.query("q")
+
+
+async def found_form(view: View, what: Selection) -> Response:
+    """What would go, before it goes."""
+    services = view.services.selections
+    preview = await services.preview(view.grant, what)
+    where = str(what.name) if what.image else what.registry
+    return await view.render(
+        "selection_dialog.html",
+        preview=preview,
+        days=services.days,
+        where=where,
+        image=what.image,
+        keyword=what.keyword,
+    )
+
+
+async def begin(view: View, what: Selection) -> Response:
+    """To the page of the job that does it."""
+    run = await view.services.selections.begin(view.grant, what)
+    view.toast(N_("The deletion began. This page shows how far it is."))
+    return view.redirect(view.url("jobs", str(run)))

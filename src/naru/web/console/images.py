@@ -8,7 +8,8 @@ from naru.core.errors import BadRequest
 from naru.core.names import RepositoryName
 from naru.core.permissions import Permission
 from naru.services.images import ImageView
-from naru.web.console.deleting import each
+from naru.services.selection import Selection
+from naru.web.console.deleting import begin, each, found_form, keyword_of
 from naru.web.console.language import N_
 from naru.web.console.lists import MAX_PAGE_SIZE, wanted
 from naru.web.console.routes import IMAGES, dialog, page
@@ -33,7 +34,11 @@ async def _chosen(view: View, names: list[str]) -> list[ImageView]:
 async def delete_form(view: View) -> Response:
     """What goes, before it goes. The names come with the address, or again with the form."""
     names = view.fields("image") or view.transport.parameters("image")
-    return await view.render("images/delete.html", registry=await view.registry(), chosen=await _chosen(view, names))
+    chosen = await _chosen(view, names)
+    services = view.services.selections
+    preview = await services.preview_images(view.grant, [RepositoryName.parse(one.name) for one in chosen])
+    values = {"preview": preview, "days": services.days}
+    return await view.render("images/delete.html", registry=await view.registry(), chosen=chosen, **values)
 
 
 async def delete(view: View) -> Response:
@@ -43,7 +48,16 @@ async def delete(view: View) -> Response:
     return view.redirect(view.url("registries", view.part("registry"), "images"))
 
 
+async def delete_found_form(view: View) -> Response:
+    return await found_form(view, Selection(view.part("registry"), "", keyword_of(view)))
+
+
+async def delete_found(view: View) -> Response:
+    return await begin(view, Selection(view.part("registry"), "", keyword_of(view)))
+
+
 ROUTES = (
     page(IMAGES, Permission.VIEW, show_list),
     *dialog(IMAGES + "/-/delete", Permission.DELETE, delete_form, delete),
+    *dialog(IMAGES + "/-/delete-found", Permission.DELETE, delete_found_form, delete_found),
 )

@@ -20,7 +20,7 @@ JOB = JOBS + "/{execution}"
 
 #: What of the list is shown: a word of the query, and how it is called.
 SHOWN = {"": N_("All"), "running": N_("Running"), "failed": N_("Failed")}
-KINDS = ("cleanup", "deletion")
+KINDS = ("cleanup", "deletion", "restoration")
 
 
 async def show_list(view: View) -> Response:
@@ -67,6 +67,7 @@ async def show_one(view: View) -> Response:
         chosen=known or "",
         statuses=[one.value for one in Status if run.tasks.get(one)],
         again=again,
+        undoable=await view.services.selections.undoable(view.grant, number) if run.ended_at is not None else 0,
     )
 
 
@@ -90,6 +91,13 @@ async def stop(view: View) -> Response:
     return view.redirect(view.url("jobs", str(number)))
 
 
+async def undo(view: View) -> Response:
+    """To the job that restores what this one deleted."""
+    run = await view.services.selections.undo(view.grant, view.part_number("execution"))
+    view.toast(N_("It is being undone. This page shows how far it is."))
+    return view.redirect(view.url("jobs", str(run)))
+
+
 async def retry(view: View) -> Response:
     number = view.part_number("execution")
     count = await view.services.jobs.retry(view.grant, number)
@@ -102,5 +110,6 @@ ROUTES = (
     page(JOB, Permission.VIEW, show_one),
     page(JOB + "/tasks/{task}", Permission.VIEW, show_log),
     change(JOB + "/stop", Permission.MANAGE, stop),
+    change(JOB + "/undo", Permission.MANAGE, undo),
     change(JOB + "/retry", Permission.MANAGE, retry),
 )
