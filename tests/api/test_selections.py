@@ -75,6 +75,7 @@ async def test_images_that_are_found_go_and_come_back(naru: Naru) -> None:
     naru.clock.advance(1)
 
     number = await begin(admin, "APP-")
+    naru.clock.advance(1)
     await make.image(naru.admin, "team/app-4", "1", seed="too late")
     detail = await done(naru, admin, number)
 
@@ -107,6 +108,7 @@ async def test_artifacts_that_are_found_go_with_what_belongs_to_them(naru: Naru)
     assert (found["count"], found["artifact_count"], found["protected"]) == (2, 3, []), "c1 has a tag and stays"
     naru.clock.advance(1)
     number = await begin(admin, "rc", "app")
+    naru.clock.advance(1)
     await make.image(naru.admin, "team/app", "rc-3", seed="later")
     detail = await done(naru, admin, number)
     assert (detail["deleted"], detail["freed"]) == (2, found["size"])

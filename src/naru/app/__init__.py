@@ -37,7 +37,7 @@ from naru.services.matching import Matching
 from naru.services.pacing import Traffic
 from naru.services.protection import Protection
 from naru.services.secrets import derive
-from naru.services.selection import Deleter, DeleteSelection, Selections, UndoDeletion
+from naru.services.selection import Deleter, Selections
 from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
 from naru.services.tags import Tags
@@ -181,9 +181,7 @@ class Application:
         handlers.add(Collect, core.collector.handle)
         handlers.add(CleanUpRegistry, self.cleaner.clean_registry)
         handlers.add(CleanUpImage, self.cleaner.clean_image)
-        deleter = Deleter(database=database, clock=clock, grace_seconds=grace, rule=rule, trash=core.trash)
-        handlers.add(DeleteSelection, deleter.delete)
-        handlers.add(UndoDeletion, deleter.undo)
+        Deleter(database=database, clock=clock, grace_seconds=grace, rule=rule, trash=core.trash).handle(handlers.add)
         self.scheduler = Scheduler(database=database, clock=clock, handlers=handlers)
         self.worker = Worker(
             database=database,

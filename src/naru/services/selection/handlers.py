@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -89,6 +89,11 @@ class Deleter:
         self._grace = grace_seconds * 1_000_000
         self._rule = rule
         self._trash = trash
+
+    def handle(self, add: Callable[..., None]) -> None:
+        """``add`` (job, handler) makes both jobs known to the worker."""
+        add(DeleteSelection, self.delete)
+        add(UndoDeletion, self.undo)
 
     async def delete(self, context: Context, job: DeleteSelection) -> None:
         execution_id = context.execution_id

@@ -3,12 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    op.add_column("trash", sa.Column("run", sa.BigInteger(), nullable=True))
+    op.add_column("trash", sa.Column("run", ID, nullable=True))
     op.create_index(
         "ix_trash_run",
         "trash",
