@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from naru.core.paging import Listing
 from naru.core.permissions import RegistryFacts
 from naru.db import catalogue, protection, selection
-from naru.db.catalogue import MOST_FOUND, ImageRow, Listing
+from naru.db.catalogue import MOST_FOUND, ImageRow
 from naru.db.selection import COUNTED
 
 #: Images that are looked at for protected tags.
@@ -53,8 +54,8 @@ def of_found_images(tx: Any, registry: RegistryFacts, keyword: str) -> Preview:
     sums = selection.image_sums(tx, registry.id, keyword)
     if sums.images <= LOOKED_AT:
         listing = Listing(keyword or None, "name", False, 0, LOOKED_AT)
-        found, _total = catalogue.list_images(tx, registry.id, sums.images, listing)
-        return of_images(tx, registry, found)
+        found = catalogue.list_images(tx, registry.id, sums.images, listing)
+        return of_images(tx, registry, found.items)
     known = not protection.of_registry(tx, registry.id)
     return Preview(sums.images, False, sums.artifacts, sums.tags, None, {}, known)
 
@@ -82,7 +83,7 @@ def of_found_artifacts(tx: Any, registry: RegistryFacts, image: ImageRow, keywor
     if not keyword and image.artifact_count > MOST_FOUND:
         known = not protection.of_image(tx, image.id).rules
         return Preview(image.artifact_count, tags=image.tag_count, kept_known=known)
-    found, total = catalogue.list_artifacts(tx, image, listing)
-    if keyword and total >= MOST_FOUND:
-        return Preview(total, True, kept_known=not protection.of_image(tx, image.id).rules)
-    return of_artifacts(tx, registry, image.id, [(one.id, one.digest) for one in found])
+    found = catalogue.list_artifacts(tx, image, listing)
+    if keyword and found.total >= MOST_FOUND:
+        return Preview(found.total, True, kept_known=not protection.of_image(tx, image.id).rules)
+    return of_artifacts(tx, registry, image.id, [(one.id, one.digest) for one in found.items])

@@ -37,8 +37,10 @@ async def delete_form(view: View) -> Response:
     chosen = await _chosen(view, names)
     services = view.services.selections
     preview = await services.preview_images(view.grant, [RepositoryName.parse(one.name) for one in chosen])
-    values = {"preview": preview, "days": services.days}
-    return await view.render("images/delete.html", registry=await view.registry(), chosen=chosen, **values)
+    registry = await view.registry()
+    return await view.render(
+        "images/delete.html", registry=registry, chosen=chosen, preview=preview, days=services.days
+    )
 
 
 async def delete(view: View) -> Response:
