@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,18 @@ class Naru:
 
 def settings_for(folder: Path, registries: Sequence[str] = ("team",), **options: object) -> Settings:
     """Settings of an application under test, whatever the environment says."""
+    if not options and not databases.on_postgres():
+        return _settings_alike(tuple(registries)).model_copy(update={"data": folder})
+    return _checked(folder, registries, options)
+
+
+@cache
+def _settings_alike(registries: tuple[str, ...]) -> Settings:
+    """Reading and checking all options takes longer than a start with them; most tests differ by their folder alone."""
+    return _checked(Path("anywhere"), registries, {})
+
+
+def _checked(folder: Path, registries: Sequence[str], options: Mapping[str, object]) -> Settings:
     values: dict[str, object] = {
         "data": folder,
         "database_url": str(databases.place_of(folder)) if databases.on_postgres() else None,
@@ -153,7 +166,7 @@ def settings_for(folder: Path, registries: Sequence[str] = ("team",), **options:
         "bootstrap_registries": tuple(registries),
         "access_log": "off",
     }
-    return Settings(**(values | options))  # type: ignore[arg-type]
+    return Settings(**(values | dict(options)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session", autouse=True)

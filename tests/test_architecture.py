@@ -11,7 +11,7 @@ import builtins
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -81,11 +81,7 @@ CLOCK_MODULES: Mapping[str, str] = {
 }
 
 MAX_LINES = 400
-LONG_FILES: Mapping[str, str] = {
-    # path: why it is better in one piece
-    "tests/contracts/test_filesystem.py": "what the contract asks of real files, next to its fault injection",
-    "tests/contracts/test_storage.py": "one contract, one page",
-}
+LONG_FILES: Mapping[str, str] = {}  # path: why it is better in one piece
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,9 @@ class Module:
         return found
 
 
+@cache
 def modules() -> list[Module]:
+    """All of the source; read, and each module parsed, once."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts

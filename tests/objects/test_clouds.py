@@ -16,7 +16,7 @@ from naru.core.ports import BlobStore
 from naru.settings.values import parse_object_store
 from naru.storage.object import Place, Redirects, object_storage
 from naru.storage.object.address import profile
-from tests.contracts.test_storage import key_of
+from tests.contracts.storing import key_of
 
 KEY = key_of(b"blob")
 

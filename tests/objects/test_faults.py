@@ -16,7 +16,7 @@ from naru.app import build
 from naru.core.errors import BlobUnknown, NaruError, Unavailable
 from tests import make
 from tests.conftest import Naru, TestClock, settings_for
-from tests.contracts.test_storage import Recorder, body, key_of, new_id, whole
+from tests.contracts.storing import Recorder, body, key_of, new_id, whole
 from tests.objects.conftest import MIB, Node, node
 from tests.s3 import SECRET_KEY, S3Server
 from tests.s3_proxy import Asked, Do, Proxy

@@ -11,7 +11,7 @@ import pytest
 from naru.core.errors import BadRequest, Unavailable
 from naru.storage.object import Sizes, layout
 from naru.storage.object.layout import Piece, Segment
-from tests.contracts.test_storage import Recorder, body, key_of, new_id, whole
+from tests.contracts.storing import Recorder, body, key_of, new_id, whole
 from tests.objects.conftest import MIB, SIZES, Node, node
 
 
