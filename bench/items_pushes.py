@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench import crew, push
 from bench.content import MIB
@@ -56,29 +57,40 @@ class PushJob:
 
 def tiny_pushers(server: Server, image: str, count: int) -> list[crew.Job]:
     authorization = server.authorization(image, "pull,push")
-    return [PushJob(server.port, authorization, image, TINY_BLOB, new_origin(), True) for _ in range(count)]
+    ports = (server.ports[number % len(server.ports)] for number in range(count))
+    return [PushJob(port, authorization, image, TINY_BLOB, new_origin(), True) for port in ports]
+
+
+def whole(seconds: float, server: Server) -> Sample:
+    """Four clients, each with an image of its own."""
+    jobs = []
+    for number in range(4):
+        image = f"bench/pushed-{number}"
+        authorization = server.authorization(image, "pull,push")
+        port = server.ports[number % len(server.ports)]
+        jobs.append(PushJob(port, authorization, image, MIB, new_origin(), False))
+    return pushes(crew.run(jobs, seconds))
+
+
+def tiny_alone(seconds: float, server: Server) -> Sample:
+    return pushes(crew.run(tiny_pushers(server, "bench/tiny-alone", 1), seconds))
+
+
+def tiny_together(seconds: float, server: Server) -> Sample:
+    pushers = tiny_pushers(server, "bench/tiny-together", 32)
+    return pushes(crew.run(_threads(pushers, 2), seconds))
+
+
+PUSHES = (
+    (f"push of {LAYERS} layers of 1 MiB, config, manifest; 4 pushers", 1.5, whole),
+    ("tiny push (2 blobs, manifest), one after the other", 3.0, tiny_alone),
+    ("tiny push, 32 pushers into one image", 3.0, tiny_together),
+)
 
 
 def run_p6(bench: Bench) -> None:
-    def whole(server: Server) -> Sample:
-        jobs = []
-        for number in range(4):
-            image = f"bench/pushed-{number}"
-            authorization = server.authorization(image, "pull,push")
-            jobs.append(PushJob(server.port, authorization, image, MIB, new_origin(), False))
-        return pushes(crew.run(jobs, bench.seconds))
-
-    def tiny_alone(server: Server) -> Sample:
-        return pushes(crew.run(tiny_pushers(server, "bench/tiny-alone", 1), bench.seconds))
-
-    def tiny_together(server: Server) -> Sample:
-        pushers = tiny_pushers(server, "bench/tiny-together", 32)
-        return pushes(crew.run(_threads(pushers, 2), bench.seconds))
-
-    work = f"push of {LAYERS} layers of 1 MiB, config, manifest; 4 pushers"
-    bench.compare(Row("P6", work, "pushes/s", ratio=1.5), whole)
-    bench.compare(Row("P6", "tiny push (2 blobs, manifest), one after the other", "pushes/s", ratio=3.0), tiny_alone)
-    bench.compare(Row("P6", "tiny push, 32 pushers into one image", "pushes/s", ratio=3.0), tiny_together)
+    for work, ratio, measure in PUSHES:
+        bench.compare(Row("P6", work, "pushes/s", ratio=ratio), partial(measure, bench.seconds))
 
 
 def pushes(tally: crew.Tally) -> Sample:

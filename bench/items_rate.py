@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from bench.content import SMALL_BLOB, TAGS_PER_IMAGE
@@ -22,16 +22,16 @@ def run_p1(bench: Bench) -> None:
         "requests/s",
         ratio=3.0,
     )
-    _compare(bench, row, 16, partial(manifest_requests, bench, by="tag"))
-    _note_tail(bench, row)
+    compare_rates(bench, row, 16, partial(manifest_requests, bench, by="tag"))
+    note_tail(bench, row)
 
 
 def run_p2(bench: Bench) -> None:
     """The same by HEAD, and by digest."""
     for method, by in (("HEAD", "tag"), ("HEAD", "digest"), ("GET", "digest")):
         row = Row("P2", f"manifest {method} by {by}, the same tags", "requests/s", ratio=3.0)
-        _compare(bench, row, 16, partial(manifest_requests, bench, by=by, method=method))
-        _note_tail(bench, row)
+        compare_rates(bench, row, 16, partial(manifest_requests, bench, by=by, method=method))
+        note_tail(bench, row)
 
 
 def run_p3(bench: Bench) -> None:
@@ -42,7 +42,7 @@ def run_p3(bench: Bench) -> None:
             yield Request(f"/v2/{image.name}/blobs/{image.own[0].digest}", server.authorization(image.name))
 
     row = Row("P3", f"blob GET, {SMALL_BLOB // 1024} KiB, 8 connections", "requests/s", ratio=6.0)
-    _compare(bench, row, 8, requests)
+    compare_rates(bench, row, 8, requests)
 
 
 def manifest_requests(bench: Bench, server: Server, *, by: str, method: str = "GET") -> Iterable[Request]:
@@ -53,7 +53,13 @@ def manifest_requests(bench: Bench, server: Server, *, by: str, method: str = "G
             yield Request(f"/v2/{image.name}/manifests/{reference}", authorization, method)
 
 
-def _compare(bench: Bench, row: Row, connections: int, requests: Callable[[Server], Iterable[Request]]) -> None:
+def compare_rates(
+    bench: Bench,
+    row: Row,
+    connections: int,
+    requests: Callable[[Server], Iterable[Request]],
+    servers: Sequence[Server] | None = None,
+) -> None:
     loads: dict[str, Load] = {}
 
     def warm_up(server: Server) -> None:
@@ -63,10 +69,10 @@ def _compare(bench: Bench, row: Row, connections: int, requests: Callable[[Serve
     def measure(server: Server) -> Sample:
         return loads[server.name].drive(bench.seconds)
 
-    bench.compare(row, measure, warm_up=warm_up)
+    bench.compare(row, measure, warm_up=warm_up, servers=servers)
 
 
-def _note_tail(bench: Bench, row: Row) -> None:
+def note_tail(bench: Bench, row: Row) -> None:
     """The second half of the target: p99 no worse than theirs."""
     if len(bench.servers) > 1:
         ours, theirs = (row.latency(server.name, "p99") for server in bench.servers[:2])

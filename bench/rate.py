@@ -24,6 +24,14 @@ from bench.turns import Sample, percentile
 from bench.wire import HOST, INDEX, MANIFEST
 
 SCRIPT = """
+local ports, threads = {PORTS}, 0
+
+function setup(thread)
+  thread.addr = wrk.lookup("HOST", ports[threads % #ports + 1])[1]
+  thread:set("turn", threads / #ports)
+  threads = threads + 1
+end
+
 local heads, tails, picks, count, last = {}, {}, {}, 0, 0
 
 function init(args)
@@ -37,6 +45,7 @@ function init(args)
     count = count + 1
     heads[count], picks[count] = head, tonumber(pick)
   end
+  last = math.floor(turn * count)
 end
 
 function request()
@@ -88,13 +97,15 @@ class Load:
         known = {
             text: number for number, text in enumerate(dict.fromkeys(each.authorization for each in self.requests), 1)
         }
-        script.write_text(SCRIPT)
+        ports = self.server.ports
+        names = ", ".join(f'"{port}"' for port in ports)
+        script.write_text(SCRIPT.replace("PORTS", names).replace("HOST", HOST))
         tails.write_text("".join(f"{text or '-'}\n" for text in known))
         heads.write_text("".join(f"{known[each.authorization]} {each.method} {each.path}\n" for each in self.requests))
         address = f"{HOST}:{self.server.port}"
         command = [
             "wrk",
-            "-t1",
+            f"-t{len(ports)}",  # a thread's connections all go to one port
             f"-c{self.connections}",
             f"-d{max(1, round(seconds))}s",
             "--timeout",
@@ -121,7 +132,7 @@ class Load:
             + f"Accept: {ACCEPT}\r\n\r\n"
             for each in self.requests
         ]
-        job = EpollJob(self.server.port, self.connections, [message.encode() for message in messages], seconds)
+        job = EpollJob(self.server.ports, self.connections, [message.encode() for message in messages], seconds)
         tally = crew.run([job], seconds, steps=1)
         self._check(tally.done + tally.errors, tally.errors, tally.first_error)
         p50, p99 = (percentile(tally.latencies, share) for share in (0.5, 0.99))
@@ -138,15 +149,15 @@ class Load:
 class EpollJob:
     """The second driver: one thread over non-blocking sockets. Answers carry Content-Length, or are to HEAD."""
 
-    port: int
+    ports: Sequence[int]
     connections: int
     messages: list[bytes]
     seconds: float
     _sockets: dict[int, socket.socket] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        for _ in range(self.connections):
-            connection = socket.create_connection((HOST, self.port), timeout=10)
+        for number in range(self.connections):
+            connection = socket.create_connection((HOST, self.ports[number % len(self.ports)]), timeout=10)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets[connection.fileno()] = connection
 

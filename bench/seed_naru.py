@@ -10,9 +10,9 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, func, insert, select
 
 from bench.content import REGISTRY, Content, Image, PullImage, shared_blobs
 from bench.payload import Blob, BlobMaker
@@ -40,16 +40,21 @@ Rows = list[dict[str, Any]]
 def seed(data: Path, content: Content) -> None:
     """Store the content in the data folder of a stopped server that has the registry."""
     with _engine(data).begin() as tx:
-        writer = _Writer(tx, data / "storage" / "blobs")
-        for image in content.images():
-            writer.add_image(image)
-        writer.flush()
+        seed_into(_Files(tx, data), content)
+
+
+def seed_into(sink: Sink, content: Content) -> None:
+    """Store the content, wherever it goes."""
+    writer = _Writer(sink)
+    for image in content.images():
+        writer.add_image(image)
+    writer.flush()
 
 
 def seed_garbage(data: Path, count: int, origin: str) -> range:
     """Store ``count`` blobs that no manifest names, their time of grace over; the server is stopped. Their ids."""
     with _engine(data).begin() as tx:
-        writer = _Writer(tx, data / "storage" / "blobs")
+        writer = _Writer(_Files(tx, data))
         image_id = writer.new_image(f"garbage-{origin}")
         maker = BlobMaker(GARBAGE_SIZE, origin)
         first = 0
@@ -65,7 +70,7 @@ def seed_garbage(data: Path, count: int, origin: str) -> range:
 def seed_old(data: Path, number: int, images_wanted: int) -> str:
     """Images of 100 tagged artifacts each, for a cleanup run to delete; the server is stopped. A pattern of them."""
     with _engine(data).begin() as tx:
-        writer = _Writer(tx, data / "storage" / "blobs")
+        writer = _Writer(_Files(tx, data))
         for one in range(images_wanted):
             image = PullImage(1_000_000 * (number + 1) + one)
             image.name = f"{REGISTRY}/old-{number}-{one:04d}"
@@ -119,26 +124,61 @@ def _engine(data: Path) -> Engine:
     return engine
 
 
+class Sink(Protocol):
+    """Where rows and bytes go."""
+
+    def insert(self, table: Table, rows: Rows) -> None:
+        """All of one shape."""
+        ...
+
+    def scalar(self, statement: Select[Any]) -> Any:
+        """The first value of the first row; None without one."""
+        ...
+
+    def keep(self, key: str, blob: Blob) -> None:
+        """Under that key of the store."""
+        ...
+
+
+class _Files:
+    """SQLite and files."""
+
+    def __init__(self, tx: Connection, data: Path) -> None:
+        self._tx = tx
+        self._store = data / "storage" / "blobs"
+
+    def insert(self, table: Table, rows: Rows) -> None:
+        self._tx.execute(insert(table), rows)
+
+    def scalar(self, statement: Select[Any]) -> Any:
+        return self._tx.execute(statement).scalar()
+
+    def keep(self, key: str, blob: Blob) -> None:
+        path = self._store / key
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with path.open("wb") as file:
+            file.writelines(blob.pieces())
+
+
 class _Writer:
     """Gathers rows and inserts them in batches, parents before children."""
 
     ORDER = (blobs, images, artifacts, manifests, blob_links, artifact_blobs, tags, link_reviews)
 
-    def __init__(self, tx: Connection, store: Path) -> None:
-        self._tx = tx
-        self._store = store
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._now = time.time_ns() // 1000
-        self._registry = tx.execute(select(registries.c.id).where(registries.c.name == REGISTRY)).scalar_one()
+        self._registry = sink.scalar(select(registries.c.id).where(registries.c.name == REGISTRY))
         self._pending: dict[Table, Rows] = {table: [] for table in self.ORDER}
         self._ids = {table: self._numbers(table) for table in (blobs, images, artifacts, tags)}
         self._blobs: dict[str, int] = {}
         for blob in shared_blobs():  # a second seeding finds those of the first
-            found = tx.execute(select(blobs.c.id).where(blobs.c.digest == blob.digest)).scalar()
+            found = sink.scalar(select(blobs.c.id).where(blobs.c.digest == blob.digest))
             if found is not None:
                 self._blobs[blob.digest] = found
 
     def _numbers(self, table: Table) -> Iterator[int]:
-        number = self._tx.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
+        number: int = self._sink.scalar(select(func.coalesce(func.max(table.c.id), 0)))
         while True:
             number += 1
             yield number
@@ -151,7 +191,7 @@ class _Writer:
     def flush(self) -> None:
         for table in self.ORDER:
             if self._pending[table]:
-                self._tx.execute(insert(table), self._pending[table])
+                self._sink.insert(table, self._pending[table])
                 self._pending[table] = []
 
     def new_image(self, name: str, *, artifact_count: int = 0, tag_count: int = 0) -> int:
@@ -175,10 +215,7 @@ class _Writer:
             return self._blobs[blob.digest]
         blob_id = self._blobs[blob.digest] = next(self._ids[blobs])
         key = new_key(Digest.parse(blob.digest), f"{blob_id:08x}")
-        path = self._store / key
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        with path.open("wb") as file:
-            file.writelines(blob.pieces())
+        self._sink.keep(key, blob)
         row = {"digest": blob.digest, "size": blob.size, "storage_key": key}
         self.add(blobs, id=blob_id, damaged=False, created_at=self._now, **row)
         return blob_id

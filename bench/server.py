@@ -48,6 +48,7 @@ class Server(ABC):
         self.data = folder / "data"
         self.log = folder / "log"
         self.port = free_port()
+        self.ports = [self.port]  # of all its processes that answer: connections are spread over them in turns
         self._process: subprocess.Popen[bytes] | None = None
         self.data.mkdir(parents=True)
 

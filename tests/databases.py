@@ -73,7 +73,8 @@ class PostgresServer:
         return self.folder / "data"
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://naru@/{database}?host={self.folder}"
+        port = f"&port={self.options['port']}" if "port" in self.options else ""
+        return f"postgresql://naru@/{database}?host={self.folder}{port}"
 
     def _run(self, program: str, *arguments: str) -> None:
         user = self._user if os.geteuid() == 0 else None

