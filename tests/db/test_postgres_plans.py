@@ -23,6 +23,8 @@ from naru.db.audit import Filter
 from naru.db.engine import numbered
 from naru.db.migrate import upgrade
 from naru.db.postgres_migrate import run_in_transaction
+from naru.db.postgres_pull import TOGETHER
+from naru.db.postgres_together import together
 from naru.db.queue import tasks
 from tests.databases import databases, in_thread, rows
 from tests.db.test_pull import EXCEPTIONS, STATEMENTS
@@ -154,7 +156,12 @@ def pulls(count: int) -> dict[str, Asked]:
         "REFERRERS_OF_TYPE": (1, "app1", digest(count // 30), "a", 0, 100),
     }
     assert values.keys() == STATEMENTS.keys() - EXCEPTIONS.keys() - {"KEY"}, "a statement is not tried here"
-    return {name: (numbered(getattr(pull, name)), found) for name, found in values.items()}
+    alone = {name: (numbered(getattr(pull, name)), found) for name, found in values.items()}
+    return alone | {
+        f"{name}, forty at once": (numbered(together(sql, TOGETHER[sql])), tuple([each] * 40 for each in found))
+        for name, found in values.items()
+        if (sql := getattr(pull, name)) in TOGETHER
+    }
 
 
 def _artifacts(sort: str, offset: int = 0, keyword: str | None = None) -> Callable[[Connection, int], object]:
@@ -310,6 +317,8 @@ def explained(place: Place, asked: list[Asked]) -> list[Found]:
 def literal(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(literal(each) for each in value)}]"
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
@@ -354,7 +363,11 @@ def check(place: Place, name: str, asked: list[Asked]) -> None:
         assert found.milliseconds < MOST_MILLISECONDS, f"{name}: {found.milliseconds} ms: {sql}"
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - EXCEPTIONS.keys() - {"KEY"}))
+PULLS = sorted(STATEMENTS.keys() - EXCEPTIONS.keys() - {"KEY"})
+MANY = [f"{name}, forty at once" for name in PULLS if STATEMENTS[name] in TOGETHER]
+
+
+@pytest.mark.parametrize("name", PULLS + MANY)
 def test_the_pull_path_looks_up_and_never_scans(place: Place, name: str) -> None:
     check(place, name, [pulls(place.count)[name]])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import random
@@ -125,6 +126,46 @@ async def test_the_second_backup_copies_what_is_new(naru: Naru, tmp_path: Path) 
         assert (await old.admin.get("/v2/team/app/tags/list")).json()["tags"] == ["one"]
     finally:
         await old.application.aclose()
+
+
+async def test_pushes_and_deletions_go_on_during_a_backup(naru: Naru, tmp_path: Path) -> None:
+    """The snapshot is one moment: all that was answered before it began, and nothing half."""
+    before = [await make.image(naru.admin, f"team/before{number}") for number in range(3)]
+    over, begun = asyncio.Event(), asyncio.Event()
+    counts = [0, 0]
+
+    async def push_and_delete(place: int) -> None:
+        while not over.is_set():
+            number = counts[place] = counts[place] + 1
+            image = await make.image(naru.admin, f"team/other{place}", f"t{number}", seed=str(number))
+            if number % 3 == 0:
+                path = f"/v2/team/other{place}/manifests/{image.digest}"
+                assert (await naru.admin.delete(path)).status == 202
+            begun.set()
+
+    pushers = [asyncio.ensure_future(push_and_delete(place)) for place in range(2)]
+    try:
+        await asyncio.wait_for(begun.wait(), 20)
+        folder = BackupFolder(tmp_path / "backup")
+        counted = list(counts)
+        for _ in range(3):
+            taken = await take(naru, folder)
+            assert taken.broken == []
+        assert sum(counts) > sum(counted), "nothing was pushed meanwhile"
+    finally:
+        over.set()
+        await asyncio.gather(*pushers)
+    there = await restore(folder, tmp_path / "other")
+    try:
+        for image in before:
+            await assert_image(there.admin, image)
+        tags = (await there.admin.get("/v2/team/other0/tags/list?n=1000")).json()["tags"]
+        assert len(tags) >= counted[0] - counted[0] // 3 - 1
+        for tag in tags:
+            assert (await there.admin.get(f"/v2/team/other0/manifests/{tag}")).status == 200
+        assert await there.core.fsck.run(hash_bytes=True, repair=False, progress=nothing) == []
+    finally:
+        await there.application.aclose()
 
 
 async def test_old_snapshots_go_with_what_only_they_had(naru: Naru, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The pull path on PostgreSQL: asyncpg itself, with a pool of connections of its own, in the event loop of the server.
 
-Each question is one statement outside of a transaction. A connection that broke is asked again on a new one: nothing
-was changed by asking.
+Each question is one statement outside of a transaction, or a part of one: see ``db.postgres_together``. A connection
+that broke is asked again on a new one: nothing was changed by asking.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import asyncpg
 
 from naru.core.errors import Unavailable
+from naru.db import pull
 from naru.db.engine import numbered
 from naru.db.errors import is_disconnect, sqlstate, translate
 from naru.db.place import Pools
 from naru.db.postgres import CONNECT_SECONDS, connect_options
+from naru.db.postgres_together import Parameters, Together, together
 from naru.db.pull import PullQueries
 
 T = TypeVar("T")
@@ -27,6 +29,21 @@ WAIT_SECONDS = 10.0
 FIRST, MOST = 3, 96
 #: The code for text with the one character that PostgreSQL's cannot hold: nothing is called so.
 NUL = "22021"
+#: What many ask for at once, with the types of its values.
+TOGETHER = {
+    pull.MANIFEST_BY_TAG: ("bigint", "text", "text"),
+    pull.MANIFEST_BY_DIGEST: ("bigint", "text", "text"),
+    pull.HEAD_BY_TAG: ("bigint", "text", "text"),
+    pull.HEAD_BY_DIGEST: ("bigint", "text", "text"),
+    pull.BLOB: ("bigint", "text", "text"),
+}
+
+
+class _Plain(asyncpg.Connection):  # type: ignore[misc]
+    """Nothing that is asked here leaves anything behind: no question to the server makes a connection as new."""
+
+    def get_reset_query(self) -> str:
+        return ""
 
 
 class PostgresPull(PullQueries):
@@ -34,6 +51,7 @@ class PostgresPull(PullQueries):
         self._url = url
         self._pools = pools
         self._pool: Any = None
+        self._together = {sql: self._batches(sql, types) for sql, types in TOGETHER.items()}
 
     async def start(self) -> None:
         options = connect_options(self._pools)
@@ -43,6 +61,7 @@ class PostgresPull(PullQueries):
                 self._url,
                 min_size=1,
                 max_size=self._pools.pull_size,
+                connection_class=_Plain,
                 max_inactive_connection_lifetime=300.0,
                 # The server's time-out speaks first; this one is for a server that says nothing any more.
                 command_timeout=self._pools.statement_seconds + 5.0,
@@ -60,7 +79,19 @@ class PostgresPull(PullQueries):
         except TimeoutError:
             pool.terminate()
 
-    async def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+    async def _one(self, sql: str, parameters: Parameters) -> Any:
+        batches = self._together.get(sql)
+        return await (self._alone(sql, parameters) if batches is None else batches.ask(parameters))
+
+    def _batches(self, sql: str, types: tuple[str, ...]) -> Together:
+        statement = numbered(together(sql, types))
+
+        async def many(columns: tuple[list[Any], ...]) -> list[Any] | None:
+            return await self._asked(lambda connection: connection.fetch(statement, *columns), None)
+
+        return Together(lambda parameters: self._alone(sql, parameters), many)
+
+    async def _alone(self, sql: str, parameters: Parameters) -> Any:
         statement = numbered(sql)
         return await self._asked(lambda connection: connection.fetchrow(statement, *parameters), None)
 

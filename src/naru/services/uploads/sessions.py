@@ -195,7 +195,7 @@ class Uploads:
         self._hashes.begin(upload_id, digest.algorithm)
         try:
             with self._room.take(length) as small:
-                content = await self._last(upload_id, body, None, length, small=small)
+                content = await self._last(upload_id, body, None, length, small=small, new=True)
                 await self._settle(grant, name, content, digest, has_row=False)
         finally:
             if self._hashes.forget(upload_id):
@@ -210,11 +210,12 @@ class Uploads:
         length: int | None,
         *,
         small: bool,
+        new: bool = False,  # nobody else knows this upload
     ) -> Upload | Whole:
         """Take in the last chunk: a whole small blob stays in memory, everything else goes to the store first."""
         if not small:
             return await self._append(upload_id, body, content_range)
-        offset = await self._offset(upload_id)
+        offset = 0 if new else await self._offset(upload_id)
         if offset:
             return await self._append(upload_id, body, content_range) if length else Upload(upload_id, offset)
         check_start(upload_id, offset, content_range)
