@@ -34,14 +34,18 @@ ADD_UPLOAD = """
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 REMOVE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
+BEGIN_UPLOAD = "UPDATE uploads SET updated_at = CASE WHEN ? > created_at THEN ? ELSE created_at + 1 END WHERE id = ?"
+END_UPLOAD = "DELETE FROM uploads WHERE id = ? RETURNING updated_at > created_at"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedBlob:
-    """``spare_key`` is a file that the caller brought and nobody needs; ``missing`` asks the caller to bring one."""
+    """``spare_key`` is a file that the caller brought and nobody needs; ``missing`` asks the caller to bring one.
+    ``begun`` is what ``end_upload`` said."""
 
     spare_key: str | None = None
     missing: bool = False
+    begun: bool = False
 
 
 def blob_lock(digest: str) -> str:
@@ -143,6 +147,17 @@ def add_upload(
 
 def remove_upload(tx: Connection, upload_id: str) -> bool:
     return bool(execute(tx, REMOVE_UPLOAD, (upload_id,)).rowcount)
+
+
+def begin_upload(tx: Connection, upload_id: str, now: int) -> bool:
+    """Say that the upload's bytes will be written to a store that all nodes share. False when it is gone."""
+    return bool(execute(tx, BEGIN_UPLOAD, (now, now, upload_id)).rowcount)
+
+
+def end_upload(tx: Connection, upload_id: str) -> bool | None:
+    """Remove it: whether ``begin_upload`` was called for it before; None when it is gone already."""
+    found = execute(tx, END_UPLOAD, (upload_id,)).fetchone()
+    return None if found is None else bool(found[0])
 
 
 def expired_uploads(tx: Connection, before: int, limit: int) -> list[str]:

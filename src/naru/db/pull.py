@@ -53,6 +53,7 @@ class FoundUpload(NamedTuple):
     image_name: str
     user_id: int
     algorithm: str
+    begun: bool  # a node may have written bytes of it to a store that all share
 
 
 class Referrer(NamedTuple):
@@ -122,7 +123,7 @@ KEY_BY_ID = KEY + " WHERE k.id = ?"
 DAMAGED = """
     SELECT 1 FROM artifact_blobs r JOIN blobs b ON b.id = r.blob_id WHERE r.artifact_id = ? AND b.damaged LIMIT 1
 """
-UPLOAD = "SELECT registry_id, image_name, user_id, algorithm FROM uploads WHERE id = ?"
+UPLOAD = "SELECT registry_id, image_name, user_id, algorithm, updated_at > created_at FROM uploads WHERE id = ?"
 UPLOADS_OF = "SELECT id FROM uploads WHERE user_id = ? LIMIT ?"
 DEFAULT_PROJECT = "SELECT id FROM projects WHERE is_default"
 TAGS = f"SELECT name FROM tags WHERE image_id = ({_IMAGE}) AND name > ? ORDER BY name LIMIT ?"

@@ -1,4 +1,4 @@
-"""What uploads keep in memory: running hashes, and small blobs on their way to the store."""
+"""What uploads keep in memory: running hashes, small blobs on their way to the store, and which are written to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from naru.core.digest import new_hash
+from naru.core.errors import UploadConflict
 
 #: Hashes of running uploads kept in memory; one that fell out is read again at its end.
 REMEMBERED = 4096
@@ -72,6 +73,26 @@ class RunningHashes:
     def forget(self, upload_id: str) -> bool:
         """Whether there was one."""
         return self._progress.pop(upload_id, None) is not None
+
+
+class Busy:
+    """The uploads that a request of this process is writing to."""
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def alone(self, upload_id: str) -> Iterator[None]:
+        if upload_id in self._busy:
+            raise UploadConflict(
+                "another request is writing to this upload; wait for it to end, then ask where the upload stands",
+                headers={"Retry-After": "1"},
+            )
+        self._busy.add(upload_id)
+        try:
+            yield
+        finally:
+            self._busy.discard(upload_id)
 
 
 class Room:

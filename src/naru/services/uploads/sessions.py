@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from naru.core.digest import Digest, new_hash, new_key
@@ -22,7 +23,6 @@ from naru.core.errors import (
     StorageFull,
     TooManyRequests,
     Unavailable,
-    UploadConflict,
     UploadUnknown,
 )
 from naru.core.names import RepositoryName
@@ -34,7 +34,7 @@ from naru.db.images import ensure_image, image_lock
 from naru.db.pull import FoundUpload, PullQueries
 from naru.services.limits import UploadQuota
 from naru.services.uploads.chunks import check_start
-from naru.services.uploads.memory import HASHED_INLINE_BYTES, Room, RunningHashes, Upload, Whole
+from naru.services.uploads.memory import HASHED_INLINE_BYTES, Busy, Room, RunningHashes, Upload, Whole
 
 
 class Uploads:
@@ -63,7 +63,7 @@ class Uploads:
         self._limit = limit_per_user
         self._alone_here = alone
         self._hashes = RunningHashes()
-        self._busy: set[str] = set()
+        self._busy = Busy()
         self._room = Room()
         self._opening: dict[str, FoundUpload] = {}
 
@@ -88,7 +88,7 @@ class Uploads:
 
         if self._alone_here:
             # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
-            self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm)
+            self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
             self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None), ())
         else:  # the next request may come to another node
             await self._database.write(add, ())
@@ -103,7 +103,7 @@ class Uploads:
     async def cancel(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
         grant.require(Permission.PUSH)
         await self._owned(grant, name, upload_id)
-        with self._alone(upload_id):
+        with self._busy.alone(upload_id):
             await self._forget(upload_id)
 
     async def append(
@@ -120,17 +120,30 @@ class Uploads:
         ``SizeInvalid`` when the body is not as long as it said: the upload then stands where it stood.
         """
         grant.require(Permission.PUSH)
-        await self._owned(grant, name, upload_id)
-        with self._alone(upload_id):
-            upload = await self._append(upload_id, body, content_range)
+        found = await self._owned(grant, name, upload_id)
+        with self._busy.alone(upload_id):
+            new = await self._begin(upload_id, found)
+            upload = await self._append(upload_id, body, content_range, new=new)
         if upload_id in self._opening:  # what is told to have arrived can be resumed after a crash
             await self._database.write(_behind_the_row, ())
         return upload
 
+    async def _begin(self, upload_id: str, found: FoundUpload) -> bool:
+        """Before bytes are written. Whether it holds none for sure: in a store that all nodes share it says so in its
+        row, which costs less than to ask the store, when somebody writes the first."""
+        if not self._area.shared or found.begun:
+            return False
+        if upload_id in self._opening:
+            self._opening[upload_id] = found._replace(begun=True)
+        now = self._clock.now()
+        if not await self._database.write(lambda tx: blob_rows.begin_upload(tx, upload_id, now), ()):
+            raise UploadUnknown("this upload has expired or was cancelled; start a new one")
+        return True
+
     async def _append(
-        self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None
+        self, upload_id: str, body: AsyncIterator[bytes], content_range: tuple[int, int] | None, *, new: bool = False
     ) -> Upload:
-        offset = await self._offset(upload_id)
+        offset = 0 if new else await self._offset(upload_id)
         check_start(upload_id, offset, content_range)
         progress = self._hashes.get(upload_id)
         hashes = progress if progress is not None and progress.offset == offset else None
@@ -181,9 +194,10 @@ class Uploads:
         the upload is then gone, and nothing is stored.
         """
         grant.require(Permission.PUSH)
-        await self._owned(grant, name, upload_id)
-        with self._alone(upload_id), self._room.take(length) as small:
-            content = await self._last(upload_id, body, content_range, length, small=small)
+        found = await self._owned(grant, name, upload_id)
+        with self._busy.alone(upload_id), self._room.take(length) as small:
+            new = self._area.shared and not found.begun if small else await self._begin(upload_id, found)
+            content = await self._last(upload_id, body, content_range, length, small=small, new=new)
             await self._settle(grant, name, content, digest, has_row=True)
 
     async def upload_at_once(
@@ -210,11 +224,11 @@ class Uploads:
         length: int | None,
         *,
         small: bool,
-        new: bool = False,  # nobody else knows this upload
+        new: bool,  # it holds nothing yet, for sure
     ) -> Upload | Whole:
         """Take in the last chunk: a whole small blob stays in memory, everything else goes to the store first."""
         if not small:
-            return await self._append(upload_id, body, content_range)
+            return await self._append(upload_id, body, content_range, new=new)
         offset = 0 if new else await self._offset(upload_id)
         if offset:
             return await self._append(upload_id, body, content_range) if length else Upload(upload_id, offset)
@@ -240,6 +254,8 @@ class Uploads:
         self._hashes.forget(upload.id)
         if isinstance(upload, Upload) and (key is None or self._area.shared):
             await self._area.discard(upload.id, keep=None if linked.spare_key else key)
+        elif linked.begun and self._area.shared:  # another node has written to it meanwhile
+            await self._area.discard(upload.id)
         if linked.spare_key is not None:
             await self._blobs.delete([linked.spare_key])
 
@@ -312,8 +328,11 @@ class Uploads:
             quota = UploadQuota(tx, grant.registry.id, image_id, str(digest), upload.offset)
             linked = blob_rows.link_blob(tx, image_id, str(digest), upload.offset, key, now, now + self._grace)
             # A sweep takes the row before the bytes: while the row is there, the file that became the blob was whole.
-            if has_row and not linked.missing and not blob_rows.remove_upload(tx, upload.id):
-                raise UploadUnknown("this upload has expired or was cancelled; start a new one")
+            if has_row and not linked.missing:
+                begun = blob_rows.end_upload(tx, upload.id)
+                if begun is None:
+                    raise UploadUnknown("this upload has expired or was cancelled; start a new one")
+                linked = replace(linked, begun=begun)
             if not linked.missing:
                 quota.check(tx, grant.registry.name)
             return linked
@@ -333,7 +352,7 @@ class Uploads:
                 await self._forget(upload.id)  # it can never be finished
             raise
 
-    async def _owned(self, grant: Grant, name: RepositoryName, upload_id: str) -> None:
+    async def _owned(self, grant: Grant, name: RepositoryName, upload_id: str) -> FoundUpload:
         found = self._opening.get(upload_id)
         if found is None and len(upload_id) == 32:
             found = await self._pull.upload(upload_id)
@@ -347,6 +366,7 @@ class Uploads:
                 "this image has no such upload: it was finished, cancelled or has expired; start a new one with "
                 f"POST /v2/{name}/blobs/uploads/"
             )
+        return found
 
     async def _offset(self, upload_id: str) -> int:
         progress = self._hashes.get(upload_id)
@@ -362,19 +382,6 @@ class Uploads:
         removed = await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id), ())
         if removed or not self._area.shared:
             await self._area.discard(upload_id)
-
-    @contextmanager
-    def _alone(self, upload_id: str) -> Iterator[None]:
-        if upload_id in self._busy:
-            raise UploadConflict(
-                "another request is writing to this upload; wait for it to end, then ask where the upload stands",
-                headers={"Retry-After": "1"},
-            )
-        self._busy.add(upload_id)
-        try:
-            yield
-        finally:
-            self._busy.discard(upload_id)
 
 
 async def _nothing() -> AsyncIterator[bytes]:
