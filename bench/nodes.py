@@ -135,7 +135,7 @@ def nodes(folder: Path, content: Content, count: int) -> Iterator[list[Spread]]:
         database.close()
 
 
-def _fill(database: PostgresServer, common: dict[str, str], store: s3.S3Server, first: Node, content: Content) -> None:
+def _fill(common: dict[str, str], store: s3.S3Server, first: Node, content: Content) -> None:
     """Make the database, let a first start make its tables, then write the rows and objects."""
     loop = asyncio.new_event_loop()
     try:
