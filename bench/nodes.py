@@ -123,7 +123,6 @@ def nodes(folder: Path, content: Content, count: int) -> Iterator[list[Spread]]:
             _fill(common, store, Node(folder / "first", program, common, 0), content)
             # Now, not before: what fills the store opens a connection from a free port for each object.
             members += [Node(folder / f"node-{number}", program, common, number) for number in range(1, count + 1)]
-            common["NARU_PUBLIC"] = f"{HOST}:{members[0].port}"
             for node in members:
                 node.start()
             yield [Spread(folder / f"spread-{size}", members[:size]) for size in range(1, count + 1)]
