@@ -27,6 +27,7 @@ from naru.db.postgres_pull import TOGETHER
 from naru.db.postgres_together import together
 from naru.db.queue import tasks
 from tests.databases import databases, in_thread, rows
+from tests.db.explain import LARGE, Found, literal, summed
 from tests.db.test_pull import EXCEPTIONS, STATEMENTS
 
 NOW = 1_790_000_000_000_000
@@ -35,12 +36,6 @@ SHORT, LONG = 200_000, 10_000_000
 #: hold. A step of the collector asks for a thousand; a page in the middle of a list passes over those before it.
 MOST_ROWS = 6_000
 MOST_MILLISECONDS = 100.0
-#: Tables that nobody may read from end to end.
-LARGE = {
-    "access_keys", "account_log", "artifact_blobs", "artifacts", "audit_log", "blob_links", "blob_reviews", "blobs",
-    "images", "link_reviews", "manifests", "revoked_tokens", "tags", "tasks", "uploads", "users",
-}  # fmt: skip
-
 IMAGE_OF = "CASE WHEN i <= {n} / 2 THEN 1 ELSE 2 + i % ({n} / 20) END"
 DIGEST_OF = "'sha256:' || encode(sha256(({})::text::bytea), 'hex')"
 SERIES = "FROM generate_series(1, {n}) AS i"
@@ -277,13 +272,6 @@ def asked_by(place: Place, call: Callable[[Connection, int], object]) -> list[As
     return noted
 
 
-@dataclass(frozen=True)
-class Found:
-    scans: tuple[str, ...]  # tables that were read from end to end
-    read: int  # rows of tables and indexes
-    milliseconds: float
-
-
 def explained(place: Place, asked: list[Asked]) -> list[Found]:
     """What the server does for each statement: with a plan for its values, and with one for any values."""
 
@@ -312,44 +300,6 @@ def explained(place: Place, asked: list[Asked]) -> list[Found]:
             await connection.close()
 
     return in_thread(explain)
-
-
-def literal(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, list):
-        return f"ARRAY[{', '.join(literal(each) for each in value)}]"
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
-
-
-def summed(answer: dict[str, Any]) -> Found:
-    scans: list[str] = []
-    read = 0
-    waiting = [answer["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        waiting += node.get("Plans", ())
-        kind = node["Node Type"]
-        if kind.endswith("Scan") and kind not in ("Subquery Scan", "CTE Scan", "Values Scan", "Function Scan"):
-            each = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-            read += int(each * node["Actual Loops"])
-        if kind == "Seq Scan" and node["Relation Name"] in LARGE and node["Actual Loops"] and not limited(answer, node):
-            scans.append(node["Relation Name"])
-    return Found(tuple(scans), read, float(answer["Execution Time"]))
-
-
-def limited(answer: dict[str, Any], scan: dict[str, Any]) -> bool:
-    """Whether rows are just taken from the table until there are enough: any will do, none is looked for."""
-    waiting = [answer["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        if node["Node Type"] == "Limit" and any(child is scan for child in node.get("Plans", ())):
-            return "Filter" not in scan
-        # EXISTS (SELECT 1 FROM table): one row is looked at.
-        if node is scan and node.get("Parent Relationship") == "InitPlan" and "Filter" not in scan:
-            return True
-        waiting += node.get("Plans", ())
-    return False
 
 
 def check(place: Place, name: str, asked: list[Asked]) -> None:
