@@ -138,6 +138,8 @@ async def _filled(naru: Naru, receiver: Receiver, scale: int) -> Demo:
     account = await account_api(naru)
     await account.call("GET", "/account/audit-logs")  # behind what is written soon
     await naru.core.database.write(lambda _tx: None)
+    await naru.application._activity.flush()
+    await naru.application.usage_history.measure()
     places["shop"] = make.sha256(shop)
     base = f"/projects/{(await naru.core.operator()).project.appkey}"
     return Demo(naru, await _signed_in(naru), base, places)
@@ -160,7 +162,24 @@ async def _old(made: Filling) -> None:
     await made.push("minho", "data/notebook", "2026.07", "stable")
     await made.push("minho", "data/sandbox", "test")
     await made.push("admin", "mirror/library/python", "3.13-slim")
-    made.naru.clock.advance(38 * DAY)
+    made.naru.clock.advance(8 * DAY)
+    for day in range(30):
+        await _day(made, day)
+
+
+async def _day(made: Filling, day: int) -> None:
+    """Weekdays with more pulls than weekends, and a push now and then."""
+    weekday = (day + 5) % 7
+    versions = ("1.7.0", "1.7.1", "1.8.0", "1.8.1")
+    for number in range(2 + day % 3 if weekday >= 5 else 8 + day * 7 % 6 + day // 5):
+        path = f"/v2/web/shop/manifests/{versions[number % 4]}" if number % 3 else "/v2/backend/orders/manifests/2026.8"
+        assert (await made.people["jiwoo"].get(path)).status == 200
+    if day % 5 == 2:
+        await made.people["admin"].get("/v2/mirror/library/python/manifests/3.13-slim")
+        await made.push("minho", "data/notebook", f"nightly-{day}")
+    await made.naru.application._activity.flush()
+    await made.naru.application.usage_history.measure()
+    made.naru.clock.advance(DAY)
 
 
 async def _policies(made: Filling) -> dict[str, str]:

@@ -44,6 +44,7 @@ class Picture:
 PICTURES = (
     Picture("overview", "", "Recent pushes"),
     Picture("registry", "/registries/web", "docker login"),
+    Picture("usage", "/registries/web/usage", "Shared layers", size=(1280, 1100)),
     Picture("images", "/registries/web/images", "이미지", "ko"),
     Picture("layers", "/registries/web/images/shop/-/artifacts/{shop}/layers", "Layers"),
     Picture("cleanup", "/registries/web/cleanup/runs/{run}/images/{task}", "1.7.0"),

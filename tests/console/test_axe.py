@@ -18,6 +18,8 @@ PROJECT_PAGES = (
     "",
     "/registries",
     "/registries/web",
+    "/registries/web/usage",
+    "/registries/empty/usage",
     "/registries/web/quota",
     "/registries/web/members",
     "/registries/web/webhooks",

@@ -40,6 +40,7 @@ from naru.services.secrets import derive
 from naru.services.selection import Deleter, Selections
 from naru.services.sessions import Sessions
 from naru.services.sign_ins import SignIns
+from naru.services.sizes import Sizes
 from naru.services.tags import Tags
 from naru.services.tokens import Tokens
 from naru.services.uploads import Uploads
@@ -209,6 +210,7 @@ class Application:
             cleanup_runs=CleanupRuns(database=database, clock=clock),
             usage=core.usage,
             usage_history=self.usage_history,
+            sizes=Sizes(database=database, clock=clock),
             trash=core.trash,
             webhooks=webhooks,
             audit=self.audit,
@@ -247,6 +249,7 @@ class Application:
             trash=core.trash,
             usage=core.usage,
             usage_history=self.usage_history,
+            sizes=Sizes(database=database, clock=clock),
             audit=self.audit,
             key=derive(key, "console"),
             has_private=settings.private is not None,

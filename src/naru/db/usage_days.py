@@ -50,7 +50,8 @@ OF_REGISTRIES = f"""
     WHERE day BETWEEN ? AND ? AND registry_id IN {_LISTED} ORDER BY registry_id, day
 """
 OF_IMAGE = f"""
-    SELECT image_id, day, NULL, NULL, pulls, pushes FROM image_days WHERE day IN {_LISTED} AND image_id = ? ORDER BY day
+    SELECT image_id, day, bytes, NULL, pulls, pushes FROM image_days WHERE day IN {_LISTED} AND image_id = ?
+    ORDER BY day
 """
 STANDING = f"""
     SELECT r.id, r.name, {_BYTES}, r.image_count FROM registries r

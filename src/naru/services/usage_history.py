@@ -1,8 +1,8 @@
 """Usage, pulls and pushes by days: what charts are drawn from, and the loop that measures and forgets.
 
 Pulls and pushes are counted by ``Activity``. What registries use is measured at each full hour, and at midnight (UTC)
-as the last figure of the day that ends and the first of the one that begins. Each node measures: the figures are the
-same.
+as the last figure of the day that ends and the first of the one that begins; what images use, of those that changed.
+Each node measures: the figures are the same.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from naru.db import usage_days as rows
 from naru.db.engine import Database
 from naru.db.usage_days import DayRow, Standing
 from naru.services.registries import registry_in
+from naru.services.sizes import Sizes
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ LOCKS = ("pulls",)
 @dataclass(frozen=True, slots=True)
 class Day:
     """``bytes`` and ``images``: at its end, and of today now; None: it was not measured, nor one before it that was
-    asked for. A day on which no server ran has those of the day before."""
+    asked for. A day on which no server ran has those of the day before. Of an image ``bytes`` of today are those that
+    were measured last, and ``images`` is None."""
 
     day: int
     bytes: int | None
@@ -63,6 +65,7 @@ class UsageHistory:
         self._database = database
         self._clock = clock
         self._retention = retention_days
+        self._sizes = Sizes(database=database, clock=clock)
         self._measured: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -98,7 +101,7 @@ class UsageHistory:
         return _histories(*await self._database.read(read), first, last)[0].days
 
     async def image(self, grant: ProjectGrant, name: RepositoryName, days: int) -> list[Day]:
-        """Its pulls and pushes; ``bytes`` and ``images`` are None. ``NameUnknown``."""
+        """``NameUnknown``."""
         grant.require(Permission.VIEW)
         first, last = self._window(days)
 
@@ -107,9 +110,11 @@ class UsageHistory:
             image_id = None if registry is None else image_rows.find_image(tx, registry.facts.id, name.image)
             if image_id is None:
                 raise NameUnknown(f"there is no image '{name}'")
-            return rows.of_image(tx, image_id, first, last)
+            return rows.of_image(tx, image_id, first - min(first, self._retention), last)
 
-        return _dense(await self._database.read(read), first, last)
+        found = await self._database.read(read)  # an image has a figure of the days on which it changed alone
+        before = [row.bytes for row in found if row.day < first and row.bytes is not None]
+        return _dense(found, first, last, before[-1] if before else None)
 
     def _window(self, days: int) -> tuple[int, int]:
         if not 1 <= days <= MAX_DAYS:
@@ -120,10 +125,12 @@ class UsageHistory:
     # Measuring and forgetting.
 
     async def measure(self) -> None:
-        """Write what every registry uses now; when a day has ended since the last time, as its last figure as well."""
+        """Write what every registry uses now; when a day has ended since the last time, as its last figure as well.
+        Images that changed follow."""
         today = day_of(self._clock.now())
         days = [today - 1, today] if self._measured == today - 1 else [today]
         await self._database.write(lambda tx: rows.measure(tx, days), LOCKS)
+        await self._sizes.measure(days[0])
         self._measured = today
 
     async def forget(self) -> int:
@@ -191,10 +198,10 @@ def _histories(standing: Sequence[Standing], found: Sequence[DayRow], first: int
     return histories
 
 
-def _dense(found: Sequence[DayRow], first: int, last: int) -> list[Day]:
-    """A day for each, also where nothing was written."""
+def _dense(found: Sequence[DayRow], first: int, last: int, before: int | None = None) -> list[Day]:
+    """A day for each, also where nothing was written. ``before``: the bytes when the first began."""
     by_day = {row.day: row for row in found}
-    bytes_, images = None, None
+    bytes_, images = before, None
     days = []
     for day in range(first, last + 1):
         row = by_day.get(day)

@@ -26,7 +26,7 @@ from naru.db.schema.registries import allowed_cves, common_cves, registries, reg
 from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
 from naru.db.schema.trash import trash
-from naru.db.schema.usage import image_days, registry_days
+from naru.db.schema.usage import image_days, image_sizes, registry_days, registry_sizes
 from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "doomed_files",
     "executions",
     "image_days",
+    "image_sizes",
     "images",
     "installation",
     "link_reviews",
@@ -64,6 +65,7 @@ __all__ = [
     "registries",
     "registry_blobs",
     "registry_days",
+    "registry_sizes",
     "revoked_tokens",
     "schedules",
     "sign_in_history",

@@ -16,6 +16,7 @@ from naru.services.manifests import Manifests
 from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.selection import Selections
+from naru.services.sizes import Sizes
 from naru.services.tags import Tags
 from naru.services.trash import Trash
 from naru.services.usage import Usage
@@ -47,6 +48,7 @@ class ApiServices:
     cleanup_runs: CleanupRuns
     usage: Usage
     usage_history: UsageHistory
+    sizes: Sizes
     trash: Trash
     webhooks: Webhooks
     audit: AuditLog

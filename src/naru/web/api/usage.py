@@ -9,6 +9,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from naru.core.days import iso_date
+from naru.services.sizes import MAX_LISTED
 from naru.services.usage import MAX_QUOTA, RegistryUsage
 from naru.services.usage_history import MAX_DAYS, Day
 from naru.web.api.access import Administrator, Services, Viewer, find_registry
@@ -16,6 +17,7 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.registries import NameOrId
 from naru.web.api.routing import Number, Router
+from naru.web.api.times import rfc3339
 
 router = Router(tags=["usage"])
 
@@ -82,6 +84,34 @@ class HistoryAnswer(Envelope):
     history: list[DayModel] = Field(description="One for each day, the oldest first; the last is today.")
 
 
+class ImageSizeModel(BaseModel):
+    """What an image uses."""
+
+    name: str = Field(description="With the registry.", examples=["team/app"])
+    bytes: int = Field(description="Each blob once, and manifests.", examples=[57464288])
+    shared: int = Field(description="Of `bytes`: blobs that several artifacts of the image use.", examples=[31357624])
+    apart: int = Field(description="What it would be if each artifact had its own blobs.", examples=[182736451])
+    measured_at: str = Field(description="RFC 3339, UTC.", examples=["2026-01-31T13:00:00.000Z"])
+
+
+class SharingModel(BaseModel):
+    """What a registry stores, and would store without sharing."""
+
+    bytes: int = Field(description="Each blob once, and manifests.", examples=[57464288])
+    image_bytes: int = Field(
+        description="Sum over its images: blobs that several images use count in each.", examples=[88821912]
+    )
+    apart: int = Field(description="What it would be if each artifact had its own blobs.", examples=[214094075])
+    measured_at: str = Field(description="RFC 3339, UTC.", examples=["2026-01-31T13:00:00.000Z"])
+
+
+class SizesAnswer(Envelope):
+    """Sizes of images, and what sharing saves."""
+
+    images: list[ImageSizeModel] = Field(description="The largest first; one that was not measured yet is missing.")
+    sharing: SharingModel | None = Field(description="null: nothing was measured yet.")
+
+
 Days = Annotated[
     Number,
     Query(ge=1, le=MAX_DAYS, description="The last so many days, with today. The server keeps `usage_history_days`."),
@@ -143,6 +173,38 @@ async def get_registry_usage_history(
     """What it used at the end of each day, and what was pulled and pushed. Counts of the last second may be missing."""
     facts = await find_registry(grant, services, request, name_or_id)
     return by_days(await services.usage_history.registry(grant, facts.id, days))
+
+
+@router.get("/registries/{registryNameOrId}/usage/images", summary="Show a registry's largest images")
+async def get_image_sizes(
+    request: Request,
+    grant: Viewer,
+    services: Services,
+    name_or_id: NameOrId,
+    limit: Annotated[Number, Query(ge=1, le=MAX_LISTED, description="How many images.")] = 10,
+) -> SizesAnswer:
+    """As measured last: each full hour, of images that changed."""
+    facts = await find_registry(grant, services, request, name_or_id)
+    sharing = await services.sizes.registry(grant, facts.id)
+    images = [
+        ImageSizeModel(
+            name=f"{facts.name}/{one.name}",
+            bytes=one.bytes,
+            shared=one.shared,
+            apart=one.apart,
+            measured_at=rfc3339(one.measured_at),
+        )
+        for one in await services.sizes.largest(grant, facts.id, limit)
+    ]
+    if sharing is None:
+        return SizesAnswer(images=images, sharing=None)
+    known = SharingModel(
+        bytes=sharing.bytes,
+        image_bytes=sharing.image_bytes,
+        apart=sharing.apart,
+        measured_at=rfc3339(sharing.measured_at),
+    )
+    return SizesAnswer(images=images, sharing=known)
 
 
 @router.put("/registries/{registryNameOrId}/quota", summary="Set a registry's quota")

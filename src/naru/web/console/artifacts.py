@@ -33,10 +33,13 @@ async def show_list(view: View, **detail: Any) -> Response:
         asked = wanted(view).without_keyword()
     found = await view.services.artifacts.page(view.grant, name, asked.asked)
     host = view.services.addresses.registry_host(view.transport, "public", view.grant.project)
-    values = {"selected": None, "tab": "", "tabs": [], "over_time": None} | detail
+    values = {"selected": None, "tab": "", "tabs": [], "over_time": None, "sharing": None} | detail
     if values["selected"] is None and not asked.q:  # one that looks for something does not look at pictures
         history = await view.services.usage_history.image(view.grant, name, charts.span(view))
-        values["over_time"] = charts.of_one(view, history)
+        values |= {
+            "over_time": charts.of_one(view, history),
+            "sharing": await view.services.sizes.image(view.grant, name),
+        }
     return await view.render("artifacts/list.html", name=name, listed=asked.found(found), host=host, **values)
 
 

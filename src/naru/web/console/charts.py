@@ -151,6 +151,7 @@ def _charts(view: View, days: Sequence[Day], storage: list[Series]) -> Charts:
     sizes = [*storage, *whole] if measured else []
     columns = [(one, formats.size) for one in sizes] + [(pulls, formats.number), (pushes, formats.number)]
     hints = {
+        0: N_("How much it uses is measured each full hour, and drawn after that."),
         1: N_("Storage is measured from today on: each day adds a bar."),
     }
     return Charts(

@@ -19,6 +19,8 @@ from naru.web.console.routes import PROJECT, REGISTRY, dialog, page
 from naru.web.console.view import View
 
 OWN_TABS = frozenset({"", "usage", "quota", "members"})
+#: Images whose sizes are drawn.
+LARGEST = 10
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -59,6 +61,8 @@ async def show_one(view: View) -> Response:
     if tab == "usage":
         history = await services.usage_history.registry(view.grant, facts.id, charts.span(view))
         more["over_time"] = charts.of_one(view, history)
+        more["sharing"] = await services.sizes.registry(view.grant, facts.id)
+        more["largest"] = await services.sizes.largest(view.grant, facts.id, LARGEST)
     if tab == "quota":
         more["usage"] = await services.usage.registry(view.grant, facts.id)
     return await show_tab(view, tab, f"registries/tab_{tab or 'basic'}.html", **more)

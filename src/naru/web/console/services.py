@@ -18,6 +18,7 @@ from naru.services.protection import Protection
 from naru.services.registries import Registries
 from naru.services.selection import Selections
 from naru.services.sessions import Sessions
+from naru.services.sizes import Sizes
 from naru.services.tags import Tags
 from naru.services.trash import Trash
 from naru.services.usage import Usage
@@ -55,6 +56,7 @@ class ConsoleServices:
     trash: Trash
     usage: Usage
     usage_history: UsageHistory
+    sizes: Sizes
     audit: AuditLog
     key: bytes = field(repr=False)
     has_private: bool
