@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from naru.core.cleanup import Verdict
 from naru.core.permissions import Permission
+from naru.web.console import causes
 from naru.web.console.cleanup import CLEANUP
 from naru.web.console.language import N_
 from naru.web.console.lists import wanted
@@ -37,6 +38,8 @@ REASONS = (
     N_("it was pushed, pulled or tagged while the run looked at it"),
     N_("{rule} protects '{tag}'"),
 )
+#: The column of a verdict in a log that says why.
+_REASON = 6
 _PARTS = re.compile(r"; (?=policy \d|an index names it)")
 
 
@@ -95,11 +98,20 @@ def reason(view: View, text: str) -> str:
     return "; ".join(told(part, translation, REASONS) for part in _PARTS.split(text))
 
 
+def _line(view: View, line: str) -> str:
+    """Of a log: its last column is why, where it has the columns of a verdict."""
+    columns = line.split(" | ", _REASON)
+    if len(columns) > _REASON:
+        return " | ".join([*columns[:_REASON], reason(view, columns[_REASON])])
+    return causes.log(line, view.templates.translation(view.language))
+
+
 async def show_log(view: View) -> Response:
     facts = await view.registry()
     runs, number, task_id = view.services.cleanup_runs, view.part_number("run"), view.part_number("part")
     task = await runs.task(view.grant, facts.id, number, task_id)
-    log = await runs.log(view.grant, facts.id, number, task_id)
+    text = await runs.log(view.grant, facts.id, number, task_id)
+    log = "\n".join(_line(view, line) for line in text.split("\n"))
     return await view.render("cleanup/log.html", registry=facts.name, run=number, task=task, log=log)
 
 

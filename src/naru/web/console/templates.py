@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from naru import __version__
 from naru.core.ports import Clock
-from naru.web.console import formats
+from naru.web.console import causes, formats
 from naru.web.console.assets import Assets
 from naru.web.console.language import LANGUAGES, translations
 from naru.web.console.navigation import GROUPS
@@ -60,6 +60,8 @@ class Templates:
             when=lambda time: formats.when(time, self._clock.now(), language, found),
             duration=lambda time: formats.duration(time, found),
             moment=lambda time: formats.absolute(time, language),
+            cause=lambda text: causes.cause(text, found),
+            told_log=lambda text: causes.log(text, found),
         )
         made.globals.update(
             asset=self._assets.address,
