@@ -378,3 +378,15 @@ async def test_roles_see_the_pages_that_they_may(naru: Naru) -> None:
     assert answer.status == 403
     assert "You may not do this" in text_of(answer.body.decode())
     assert "Ask an administrator of the project" in text_of(answer.body.decode())
+
+
+async def test_an_image_cache_is_not_offered_and_the_dialog_says_why(naru: Naru) -> None:
+    visitor, base = await signed_in(naru)
+    page = await visitor.page(f"{base}/new-registry")
+    assert "Image cache of another registry This version cannot do that yet." in " ".join(text_of(page).split())
+    assert re.search(r'value="cache" disabled', page)
+    by_hand = await visitor.post(f"{base}/new-registry", {"name": "cached", "purpose": "cache"})
+    assert by_hand.status == 501
+    assert "cannot do that yet" in by_hand.body.decode()
+    assert (await visitor.get(f"{base}/registries/cached")).status == 404
+    assert await visitor.done(f"{base}/new-registry", {"name": "cached", "purpose": "normal"})

@@ -60,6 +60,7 @@ KINDS: dict[type[NaruError], tuple[str, str]] = {
 MESSAGES = (
     N_("there is a registry '{name}' already; choose another name"),
     N_("there is no registry {name} in this project"),
+    N_("image caches are not available yet: create a normal registry (registry_id 0)"),
     N_("registry '{name}' has no image '{image}'"),
     N_("image '{name}' has no artifact {reference}"),
     N_("image '{name}' has no tag '{tag}'"),

@@ -10,7 +10,7 @@ from naru.core.errors import BadRequest, NotFound
 from naru.core.names import MAX_NAME, REGISTRY_PATTERN
 from naru.core.permissions import Permission
 from naru.services.lists import Asked
-from naru.services.registries import SEVERITIES, RegistryChange
+from naru.services.registries import SEVERITIES, RegistryChange, refuse_cache
 from naru.web.console import charts
 from naru.web.console.language import N_
 from naru.web.console.lists import wanted
@@ -79,6 +79,8 @@ async def create(view: View) -> Response:
         auto_scan=view.checked("auto_scan"),
         anonymous_pull=view.checked("anonymous_pull"),
     )
+    if view.field("purpose") == "cache":  # no page of ours offers it
+        refuse_cache(1)
     with view.typed_in("name"):
         await view.services.registries.create(view.grant, name, change)
     view.toast(N_("Registry “%(name)s” was created."), name=name)
