@@ -278,3 +278,36 @@ async def test_fsck_mends_the_trash(naru: Naru) -> None:
     await clean(naru)
     await restore(admin, whole)
     await clean(naru)
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ({"artifacts": ARTIFACTS - 3}, {}),
+        ({"tags": 2}, {"taken_tags": "skip"}),
+        ({"tags": 2}, {"taken_tags": "move"}),
+        ({"images": 1, "artifacts": 100}, {"image": "elsewhere"}),
+    ],
+)
+async def test_limits_are_looked_at_before_the_first_step(
+    naru: Naru, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int], wanted: dict[str, str]
+) -> None:
+    """An image of many artifacts, whose last would be too many, and an artifact that would have too many tags."""
+    admin, images = await filled(naru)
+    last = images[-1]
+    await make.manifest(naru.admin, "team/app", "again", last.manifest)
+    await admin.call("DELETE", APP)
+    (deletion,) = await trash(admin)
+    await make.image(naru.admin, "team/app", "own", seed=f"{ARTIFACTS - 1}")
+    other = await make.image(naru.admin, "team/app", "again" if wanted.get("taken_tags") == "move" else "new", seed="x")
+    await admin.call("PUT", "/project/limits", limits)
+    before = await usage(admin), await admin.call("GET", f"{APP}/artifacts"), await trash(admin)
+    writes = Writes(naru, monkeypatch)
+    assert await admin.refused("POST", f"/trash/{deletion['id']}/restore", wanted) == LIMIT
+    assert writes.made == 0, "nothing was begun"
+    assert (await usage(admin), await admin.call("GET", f"{APP}/artifacts"), await trash(admin)) == before
+    await admin.call("PUT", "/project/limits", {name: count + 1 for name, count in limits.items()})
+    await restore(admin, deletion, **wanted)
+    assert await trash(admin) == []
+    assert other.digest != last.digest
+    await clean(naru)

@@ -161,6 +161,7 @@ class Application:
             history_days=settings.webhook_history_days,
             alone=self.alone,
         )
+        core.trash.tell = self.deliveries.tell
         webhooks = Webhooks(
             database=database,
             clock=clock,

@@ -144,6 +144,12 @@ def message(event: Event, kind: TargetKind, form: PayloadFormat, webhook_id: int
     return Message("application/json", _dump(_harbor(event)))
 
 
+def words(kind: TargetKind, form: PayloadFormat, webhook_id: int) -> tuple[object, ...]:
+    """On what of a receiver its message depends: equal for two receivers, so is what ``message`` makes of an event."""
+    named = webhook_id if kind is TargetKind.HTTP and form is PayloadFormat.CLOUD_EVENTS else None
+    return kind, form, named
+
+
 def _dump(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 

@@ -19,7 +19,7 @@ from naru.core.webhooks import Events
 from naru.db import audit
 from naru.db import images as image_rows
 from naru.db.trash.deletions import Deletion, HiddenImage, delete_or_trash, hide_image, untag_or_trash
-from naru.db.webhooks import outbox
+from naru.db.webhooks import outbox, told
 
 #: Names of tags that a row of the audit log holds.
 AUDITED_TAGS = 100
@@ -44,7 +44,7 @@ def remove_image(
 ) -> HiddenImage:
     """With all artifacts and tags, whatever they belong to: a few rows, however much it holds. The caller settles the
     usage, see ``Trash.settle``. ``run``: the execution that does it. ``ProtectedTag``."""
-    outbox.tell_image(tx, registry.id, Events.DELETE, now, actor, name.image, image_id)
+    told.tell_image(tx, registry.id, Events.DELETE, now, actor, name.image, image_id)
     gone = hide_image(tx, Deletion(registry.id, name.image, image_id, actor.name, now, keep_until or 0, run))
     detail: dict[str, object] = {"artifacts": gone.artifacts, "tags": gone.tags}
     if run is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from naru.db import registries as registry_rows
 from naru.db.engine import Database
 from naru.db.trash import deletions, moves, registries, restores, rows
 from naru.db.trash.rows import Deleted, Sought
-from naru.db.webhooks import outbox
+from naru.db.webhooks import outbox, told
 from naru.services.limits import PushLimits, check_room
 from naru.services.lists import Asked
 from naru.services.pacing import Pace
@@ -99,6 +99,8 @@ class Trash:
         self._database = database
         self._clock = clock
         self._limits = limits
+        #: Tells webhooks all of an image, by its id, that they are still to be told; the application sets it.
+        self.tell: Callable[[int], Awaitable[None]] | None = None
 
     async def page(self, grant: ProjectGrant, sought: Sought, asked: Asked) -> tuple[list[DeletedView], int]:
         """A page, the last deletion first, and the total. ``BadRequest`` for an order that there is not."""
@@ -142,7 +144,9 @@ class Trash:
         what a tag named is gone; ``ProtectedTag`` for one that may not be moved back; ``LimitExceeded``.
         """
         grant.require(Permission.MANAGE)
-        asked = await self._database.read(lambda tx: _ask(tx, grant, trash_id, taken, image))
+        asked = await self._database.read(lambda tx: _ask(tx, self._limits, grant, trash_id, taken, image))
+        if asked.one.image_id is not None and self.tell is not None:
+            await self.tell(asked.one.image_id)
         try:
             while not asked.back.done:
                 step = await self._paced(partial(self._restore_step, asked))
@@ -156,6 +160,8 @@ class Trash:
     def _restore_step(self, asked: _Asked, tx: Any) -> Restored:
         now = self._clock.now()
         one = _find(tx, asked.grant, asked.one.id)
+        if one.image_id is not None and not told.is_told(tx, one.image_id):
+            raise Conflict("webhooks are still being told of the deletion: try again in a moment")
         target = image_rows.find_image(tx, one.registry_id, asked.name.image)
         if one.kind == Kind.TAG:
             step = self._restore_tag(tx, asked, one, target, now)
@@ -178,7 +184,7 @@ class Trash:
         added = asked.needed
         self._limits.check_restored(tx, one.registry_id, name, counted, listed=one.listed, tags=0, added=added)
         if one.image_id is not None:
-            outbox.tell_image(tx, one.registry_id, Events.PUSH, now, asked.grant.actor, name.image, one.image_id)
+            told.tell_image(tx, one.registry_id, Events.PUSH, now, asked.grant.actor, name.image, one.image_id)
         return Restored(str(name), one.artifacts, one.tags, done=True)
 
     def _merge(self, tx: Any, asked: _Asked, one: Deleted, target: int | None, now: int) -> Restored:
@@ -197,7 +203,10 @@ class Trash:
         asked.pace.took(time.monotonic() - began)
         if step.counted is not None:
             counted, most, added = step.counted, step.most_tags, step.added
-            self._limits.check_restored(tx, one.registry_id, name, counted, listed=step.listed, tags=most, added=added)
+            # A large image was counted before its first step. In between it lists more than at the end: children whose
+            # index is still to come.
+            listed = 0 if asked.is_large else step.listed
+            self._limits.check_restored(tx, one.registry_id, name, counted, listed=listed, tags=most, added=added)
         left_out = set(step.left_out)
         came = [(digest, [tag for tag in tags if tag not in left_out]) for digest, tags in step.came]
         outbox.tell_all(tx, one.registry_id, Events.PUSH, now, actor, name.image, came)
@@ -319,9 +328,9 @@ def _find(tx: Any, grant: ProjectGrant, trash_id: int) -> Deleted:
     return one
 
 
-def _ask(tx: Any, grant: ProjectGrant, trash_id: int, taken: Taken, image: str | None) -> _Asked:
-    """``NotFound``, ``NameInvalid``, ``BadRequest``; ``LimitExceeded`` when the quota has no room for it; ``Conflict``
-    for a large image, whose tags are looked at once."""
+def _ask(tx: Any, limits: PushLimits, grant: ProjectGrant, trash_id: int, taken: Taken, image: str | None) -> _Asked:
+    """``NotFound``, ``NameInvalid``, ``BadRequest``; ``LimitExceeded`` when the quota has no room. A large image comes
+    in steps, so what could stop one of them is looked at before the first: ``LimitExceeded``, ``Conflict``."""
     one = _find(tx, grant, trash_id)
     name = RepositoryName.parse(f"{one.registry}/{image or one.image}")
     back = Restored(str(name))
@@ -335,8 +344,11 @@ def _ask(tx: Any, grant: ProjectGrant, trash_id: int, taken: Taken, image: str |
         check_room(tx, one.registry_id, one.registry, usage.quota(tx, one.registry_id), needed, counted=False)
     asked = _Asked(grant, one, name, taken, needed, rows.ids_in(tx, trash_id), back, pace)
     target = image_rows.find_image(tx, one.registry_id, name.image)
-    if asked.is_large and taken is Taken.REFUSE and target is not None:
-        _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
+    if asked.is_large:
+        counted, listed, tags = restores.forecast(tx, one, target, taken)
+        limits.check_restored(tx, one.registry_id, name, counted, listed=listed, tags=tags, added=0)
+        if taken is Taken.REFUSE and target is not None:
+            _refuse_taken(restores.taken_tags(tx, one, target, NAMED + 1), name)
     return asked
 
 

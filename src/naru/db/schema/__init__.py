@@ -27,7 +27,14 @@ from naru.db.schema.sessions import console_sessions, sign_in_history
 from naru.db.schema.settings import installation
 from naru.db.schema.trash import trash
 from naru.db.schema.usage import image_days, image_sizes, registry_days, registry_sizes
-from naru.db.schema.webhooks import webhook_deliveries, webhook_events, webhook_targets, webhook_tries, webhooks
+from naru.db.schema.webhooks import (
+    webhook_deliveries,
+    webhook_events,
+    webhook_images,
+    webhook_targets,
+    webhook_tries,
+    webhooks,
+)
 
 __all__ = [
     "access_keys",
@@ -79,6 +86,7 @@ __all__ = [
     "users",
     "webhook_deliveries",
     "webhook_events",
+    "webhook_images",
     "webhook_targets",
     "webhook_tries",
     "webhooks",

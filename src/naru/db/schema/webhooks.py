@@ -77,6 +77,27 @@ webhook_events = Table(
     sqlite_autoincrement=True,
 )
 
+# Images that went or came back, too large for an event of each artifact in one transaction: whoever spreads events
+# makes these, in steps. Later events of the registry (above "behind") wait for that.
+webhook_images = Table(
+    "webhook_images",
+    metadata,
+    id_column(),
+    Column("registry_id", Id, ForeignKey("registries.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("type", Integer, nullable=False),  # core.webhooks.Events, one of them
+    Column("at", Time, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("request_id", Text),
+    Column("image", Text, nullable=False),
+    Column("image_id", Id, nullable=False, index=True),  # its rows stay until all is told, hidden or not
+    Column("behind", Id, nullable=False),  # the last event before it
+    Column("last", Id, nullable=False),  # the newest artifact that there was
+    # The artifact that was told of last, in the order of their pushes.
+    Column("done_at", Time, nullable=False),
+    Column("done_id", Id, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,

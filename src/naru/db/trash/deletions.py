@@ -28,7 +28,12 @@ HELD = """
         coalesce(sum((SELECT count(*) FROM tags t WHERE t.artifact_id = a.id)), 0)
     FROM artifacts a WHERE image_id = ?
 """
-DUE = "SELECT id, image_id, artifacts FROM trash WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ?"
+#: An image whose deletion is still being told to webhooks keeps its rows until that is done.
+DUE = """
+    SELECT id, image_id, artifacts FROM trash t
+    WHERE expires_at <= ? AND NOT EXISTS (SELECT 1 FROM webhook_images m WHERE m.image_id = t.image_id)
+    ORDER BY expires_at, id LIMIT ?
+"""
 TAG = "SELECT pushed_at, pull_count, pulled_at FROM tags WHERE image_id = ? AND name = ?"
 NAME = "UPDATE images SET name = ? WHERE id = ?"
 IMAGE = "SELECT artifact_count, listed_count, tag_count FROM images WHERE id = ?"

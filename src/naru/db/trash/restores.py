@@ -31,6 +31,21 @@ TAKEN_TAGS = """
     JOIN tags l ON l.image_id = ? AND l.name = t.name JOIN artifacts la ON la.id = l.artifact_id
     WHERE t.image_id = ? AND la.digest <> ta.digest ORDER BY t.name LIMIT ?
 """
+#: Artifacts that the image would list more: those that it has not, and that no index of it would hide.
+NEW_LISTED = """
+    SELECT count(*) FROM artifacts t WHERE t.image_id = ? AND t.listed
+        AND NOT EXISTS (SELECT 1 FROM artifacts l WHERE l.image_id = ? AND l.digest = t.digest)
+        AND NOT EXISTS (SELECT 1 FROM artifact_children c WHERE c.image_id = ? AND c.digest = t.digest)
+"""
+#: Tags that an artifact would have which both images have: its own, and those that would come.
+WOULD_HAVE = """
+    SELECT (SELECT count(*) FROM tags o WHERE o.artifact_id = l.id) + (SELECT count(*) FROM tags t
+        WHERE t.artifact_id = a.id AND NOT EXISTS (SELECT 1 FROM tags n WHERE n.image_id = ? AND n.name = t.name{})) c
+    FROM artifacts a JOIN artifacts l ON l.image_id = ? AND l.digest = a.digest
+    WHERE a.image_id = ? ORDER BY c DESC LIMIT 1
+"""
+LISTS = "SELECT artifact_count, listed_count FROM images WHERE id = ?"
+IMAGES = "SELECT image_count FROM registries WHERE id = ?"
 TAGS = "SELECT artifact_id, id, name, pull_count, pulled_at FROM tags WHERE artifact_id IN ({}) ORDER BY name"
 NAMED = """
     SELECT t.name, t.id, a.digest FROM tags t JOIN artifacts a ON a.id = t.artifact_id
@@ -106,6 +121,20 @@ class _Tag(NamedTuple):
 def taken_tags(tx: Connection, one: Deleted, target: int, limit: int) -> list[tuple[str, str]]:
     """Tags of the deletion that name something else in the image by now, with the digest that they name."""
     return [(row[0], row[1]) for row in execute(tx, TAKEN_TAGS, (target, one.image_id, limit))]
+
+
+def forecast(tx: Connection, one: Deleted, target: int | None, taken: Taken) -> tuple[Counted, int, int]:
+    """The image as a restore would leave it, artifacts that it would list more, and the most tags that an artifact
+    would have which is there. Takes a look at each artifact, and changes nothing."""
+    if target is None:
+        made = int(execute(tx, IMAGES, (one.registry_id,)).fetchone()[0]) + 1
+        return Counted(one.artifacts, one.listed, made), one.listed, 0
+    artifacts, listed = execute(tx, LISTS, (target,)).fetchone()
+    more = int(execute(tx, NEW_LISTED, (one.image_id, target, target)).fetchone()[0])
+    # A tag that names something else comes along only when it is moved.
+    stays = " AND n.artifact_id = l.id" if taken is Taken.MOVE else ""
+    most = execute(tx, WOULD_HAVE.format(stays), (target, target, one.image_id)).fetchone()
+    return Counted(artifacts + one.artifacts, listed + more, None), more, 0 if most is None else int(most[0])
 
 
 def reveal(tx: Connection, one: Deleted, name: str, now: int) -> Counted:

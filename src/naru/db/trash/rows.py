@@ -90,6 +90,10 @@ NEEDED = """
         AND NOT EXISTS (SELECT 1 FROM registry_blobs rb WHERE rb.registry_id = ? AND rb.blob_id = b.id)), 0)
     + coalesce((SELECT sum(a.manifest_size) FROM artifacts a WHERE a.image_id = ? AND a.id <= ?), 0)
 """
+IS_DUE = """
+    SELECT 1 FROM trash t
+    WHERE expires_at <= ? AND NOT EXISTS (SELECT 1 FROM webhook_images m WHERE m.image_id = t.image_id) LIMIT 1
+"""
 UNSETTLED = f"SELECT id FROM trash WHERE settled_to < {SETTLED} AND busy_until <= ? AND expires_at > 0 LIMIT ?"
 OLDEST = """
     SELECT t.id FROM trash t WHERE t.registry_id = ? AND t.expires_at > 0 AND t.kind <> 'tag' ORDER BY t.id LIMIT ?
@@ -183,8 +187,7 @@ def unsettled(tx: Connection, now: int, limit: int) -> list[int]:
 
 def is_due(tx: Connection, now: int) -> bool:
     """Whether a deletion has expired or was given up, or is not settled."""
-    row = execute(tx, "SELECT 1 FROM trash WHERE expires_at <= ? LIMIT 1", (now,)).fetchone()
-    return row is not None or bool(unsettled(tx, now, 1))
+    return execute(tx, IS_DUE, (now,)).fetchone() is not None or bool(unsettled(tx, now, 1))
 
 
 def bounded_registries(tx: Connection) -> list[tuple[int, int]]:

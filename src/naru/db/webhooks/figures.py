@@ -11,8 +11,13 @@ from naru.db.engine import execute
 #: How far events that are not spread yet are counted.
 COUNT_LIMIT = 10_000
 
-NEW = "SELECT count(*) FROM (SELECT 1 FROM webhook_events WHERE NOT spread LIMIT ?) n"
+#: A large image whose events are still to be made counts as one.
+NEW = """
+    SELECT count(*) + (SELECT count(*) FROM webhook_images)
+    FROM (SELECT 1 FROM webhook_events WHERE NOT spread LIMIT ?) n
+"""
 OLDEST_NEW = "SELECT at FROM webhook_events WHERE NOT spread ORDER BY id LIMIT 1"
+OLDEST_IMAGE = "SELECT min(at) FROM webhook_images"
 TARGETS = """
     SELECT coalesce(sum(waiting), 0), coalesce(sum(CASE WHEN suspended_at IS NULL THEN 0 ELSE 1 END), 0)
     FROM webhook_targets
@@ -39,5 +44,6 @@ def read(tx: Connection) -> Standing:
     new = int(execute(tx, NEW, (COUNT_LIMIT,)).fetchone()[0])
     waiting, suspended = execute(tx, TARGETS).fetchone()
     first = execute(tx, OLDEST_NEW).fetchone()
-    times = [row[0] for row in (first, execute(tx, OLDEST_WAITING).fetchone()) if row is not None]
+    others = [execute(tx, sql).fetchone() for sql in (OLDEST_IMAGE, OLDEST_WAITING)]
+    times = [row[0] for row in (first, *others) if row is not None]
     return Standing(new, int(waiting), min((at for at in times if at is not None), default=None), int(suspended))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from naru.core.webhooks import Events, TargetKind
-from naru.db.engine import execute
+from naru.db.engine import execute, execute_many
 
 OPEN = """
     SELECT t.id, t.failures FROM webhook_targets t JOIN webhooks w ON w.id = t.webhook_id
@@ -48,6 +48,17 @@ TRIED = """
     UPDATE webhook_deliveries SET attempts = attempts + 1, tried_at = ?, http_status = ?, error = ?, duration = ?,
         status = ?, finished_at = ?
     WHERE id = ? RETURNING attempts
+"""
+#: Of deliveries that arrived one after the other: those that were not given up meanwhile.
+STILL = "SELECT id, attempts FROM webhook_deliveries WHERE target_id = ? AND status = 'Pending' AND id BETWEEN ? AND ?"
+ARRIVED = """
+    UPDATE webhook_deliveries SET attempts = attempts + 1, tried_at = ?, http_status = ?, error = NULL, duration = ?,
+        status = 'Success', finished_at = ?
+    WHERE id = ?
+"""
+ADD_ARRIVAL = """
+    INSERT INTO webhook_tries (delivery_id, number, at, duration, http_status, error, headers, answer)
+    SELECT id, attempts, ?, ?, ?, NULL, ?, ? FROM webhook_deliveries WHERE id = ?
 """
 WORKED = """
     UPDATE webhook_targets SET failures = 0, failing_since = NULL, retry_at = NULL, notice = NULL, dropped = 0,
@@ -174,12 +185,16 @@ def delivered(tx: Connection, held: Lane, lease: int, arrived: Sequence[tuple[in
     nothing was changed."""
     if not _is_mine(tx, held.target_id, lease):
         return False
-    noted = 0
-    for delivery_id, tried in arrived:
-        # None: it was given up meanwhile.
-        noted += add_try(tx, delivery_id, tried, "Success", tried.at + tried.duration) is not None
+    tries = dict(arrived)
+    rows = execute(tx, STILL, (held.target_id, min(tries), max(tries))).fetchall() if tries else []
+    noted = [(number, int(attempts) + 1, tries[number]) for number, attempts in rows if number in tries]
+    execute_many(tx, ARRIVED, [(t.at, t.http_status, t.duration, t.at + t.duration, one) for one, _n, t in noted])
+    execute_many(tx, ADD_ARRIVAL, [(t.at, t.duration, t.http_status, t.headers, t.answer, one) for one, _n, t in noted])
+    for one, number, _try in noted:
+        if number > KEPT_TRIES:
+            execute(tx, FORGET_TRIES, (one, number - KEPT_TRIES + 1))
     if noted:
-        execute(tx, WORKED, (noted, until, held.target_id))
+        execute(tx, WORKED, (len(noted), until, held.target_id))
     return True
 
 

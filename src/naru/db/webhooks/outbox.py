@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from sqlalchemy import Connection
 
@@ -24,23 +23,24 @@ ADD = """
     INSERT INTO webhook_events (registry_id, type, at, actor, request_id, image, digest, tags, spread)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, FALSE)
 """
-LISTED = """
-    SELECT a.id, a.digest, t.name FROM artifacts a LEFT JOIN tags t ON t.artifact_id = a.id
-    WHERE a.image_id = ? AND a.listed ORDER BY a.id, t.name
+IS_NEW = """
+    SELECT 1 WHERE EXISTS (SELECT 1 FROM webhook_events WHERE NOT spread) OR EXISTS (SELECT 1 FROM webhook_images)
 """
-IS_NEW = "SELECT 1 FROM webhook_events WHERE NOT spread LIMIT 1"
+#: What happened in a registry after an image went or came back waits until all events of that are made.
 NEW = """
     SELECT e.id, e.registry_id, e.type, e.at, e.actor, e.request_id, e.image, e.digest, e.tags, r.name,
         r.anonymous_pull, i.created_at
     FROM webhook_events e JOIN registries r ON r.id = e.registry_id
     LEFT JOIN images i ON i.registry_id = e.registry_id AND i.name = e.image
-    WHERE NOT e.spread ORDER BY e.id LIMIT ?
+    WHERE NOT e.spread
+        AND NOT EXISTS (SELECT 1 FROM webhook_images m WHERE m.registry_id = e.registry_id AND m.behind < e.id)
+    ORDER BY e.id LIMIT ?
 """
 MARK = "UPDATE webhook_events SET spread = TRUE WHERE id = ? AND NOT spread"
-#: A target that is gone by now gets nothing.
+WEBHOOK_OF = "SELECT webhook_id FROM webhook_targets WHERE id = ?"
 ADD_DELIVERY = """
     INSERT INTO webhook_deliveries (target_id, webhook_id, event_id, cause, status, created_at, content_type, body)
-    SELECT t.id, t.webhook_id, ?, 'EVENT', 'Pending', ?, ?, ? FROM webhook_targets t WHERE t.id = ?
+    VALUES (?, ?, ?, 'EVENT', 'Pending', ?, ?, ?)
 """
 COUNT_WAITING = "UPDATE webhook_targets SET waiting = waiting + ? WHERE id = ?"
 
@@ -122,22 +122,8 @@ def tell_all(
         execute_many(tx, ADD, events)
 
 
-def tell_image(
-    tx: Connection, registry_id: int, kind: Events, now: int, actor: Actor, image: str, image_id: int
-) -> None:
-    """Before an image goes, or when it came back from the trash: an event for each artifact that lists show."""
-    if not wants(tx, registry_id, kind):
-        return
-    found = execute(tx, LISTED, (image_id,)).fetchall()
-    events = []
-    for (_id, digest), rows in groupby(found, key=lambda row: (row[0], row[1])):
-        tags = [row[2] for row in rows if row[2] is not None][:MAX_TAGS]
-        named = json.dumps(tags)
-        events.append((registry_id, int(kind), now, actor.name, actor.request_id, image, digest, named))
-    execute_many(tx, ADD, events)
-
-
 def has_new(tx: Connection) -> bool:
+    """Whether there are events to spread, or to be made of a large image."""
     return execute(tx, IS_NEW).fetchone() is not None
 
 
@@ -166,13 +152,23 @@ def _event(row: Sequence[object]) -> NewEvent:
 
 def spread(tx: Connection, found: Iterable[tuple[int, Sequence[Spread]]], now: int) -> int:
     """Make the deliveries of events (by id), unless another process was first; how many were made."""
+    return deliver(tx, [(one, made) for one, made in found if execute(tx, MARK, (one,)).rowcount == 1], now)
+
+
+def deliver(tx: Connection, found: Iterable[tuple[int, Sequence[Spread]]], now: int) -> int:
+    """The same for events that are marked. A target that is gone by now gets nothing."""
+    webhooks: dict[int, int | None] = {}
     waiting: dict[int, int] = {}
+    made = []
     for event_id, deliveries in found:
-        if execute(tx, MARK, (event_id,)).rowcount != 1:
-            continue
         for one in deliveries:
-            values = (event_id, now, one.content_type, one.body, one.target_id)
-            if execute(tx, ADD_DELIVERY, values).rowcount == 1:
+            if one.target_id not in webhooks:
+                row = execute(tx, WEBHOOK_OF, (one.target_id,)).fetchone()
+                webhooks[one.target_id] = None if row is None else int(row[0])
+            webhook_id = webhooks[one.target_id]
+            if webhook_id is not None:
+                made.append((one.target_id, webhook_id, event_id, now, one.content_type, one.body))
                 waiting[one.target_id] = waiting.get(one.target_id, 0) + 1
+    execute_many(tx, ADD_DELIVERY, made)
     execute_many(tx, COUNT_WAITING, [(count, target_id) for target_id, count in sorted(waiting.items())])
-    return sum(waiting.values())
+    return len(made)

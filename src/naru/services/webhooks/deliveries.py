@@ -35,17 +35,21 @@ from naru.core.webhooks import (
 )
 from naru.db import audit
 from naru.db.engine import Database
-from naru.db.webhooks import figures, history, lanes, outbox
+from naru.db.webhooks import figures, history, lanes, outbox, told
 from naru.db.webhooks.lanes import Lane, Try, Waiting
 from naru.db.webhooks.policies import Target, Webhook
 from naru.services.webhooks.pacing import LATE, Pacer
-from naru.services.webhooks.sending import Sender, to_spread
+from naru.services.webhooks.sending import Sender, tell_some, to_spread
 
 log = logging.getLogger(__name__)
 
 #: Events that one transaction spreads: a few milliseconds, so that pushes wait no longer than that.
 BATCH = 50
 BUSY_BATCH = 8
+#: Large images whose events are made in turns, and how many times as long as a step the pause after it is, while
+#: requests are answered.
+IMAGES = 8
+TELL_PAUSE = 3
 #: Targets that are sent to at once; those that failed before get half of the places, so that receivers that stall,
 #: however many, leave room.
 PLACES = 256
@@ -144,7 +148,7 @@ class Deliveries:
         spread at once, unless it is late."""
         while await self._database.read(outbox.has_new):
             busy = self._pacer.is_busy()
-            oldest = await self._spread(BUSY_BATCH if busy else BATCH)
+            oldest = min(await self._spread(BUSY_BATCH if busy else BATCH), await self._tell(busy=busy))
             await self._begin()
             if busy and self._clock.now() - oldest <= LATE:
                 break
@@ -167,6 +171,26 @@ class Deliveries:
             lambda tx: outbox.spread(tx, [(one.id, made) for one, made in found], now), ("webhooks: spread",)
         )
         return min((one.at for one, _made in found), default=now)
+
+    async def _tell(self, *, busy: bool) -> int:
+        """Make some of the events of large images that went or came back; when the oldest did."""
+        images = await self._database.read(lambda tx: told.ready(tx, IMAGES))
+        for one in images:
+            began = time.monotonic()
+            await self._database.write(
+                lambda tx, one=one: tell_some(tx, one, BUSY_BATCH if busy else BATCH, self._clock.now()),  # type: ignore[misc]
+                ("webhooks: spread",),
+            )
+            if busy:
+                await asyncio.sleep(TELL_PAUSE * (time.monotonic() - began))
+        return min((one.at for one in images), default=self._clock.now())
+
+    async def tell(self, image_id: int) -> None:
+        """Make all events of an image that are still to be made of its rows, before these change."""
+        while not await self._database.read(lambda tx: told.is_told(tx, image_id)):
+            await self._spread(BATCH)
+            await self._tell(busy=self._pacer.is_busy())
+        self.wake()
 
     async def _begin(self) -> None:
         now = self._clock.now()

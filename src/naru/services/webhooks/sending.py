@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from naru.core.errors import NaruError
@@ -14,13 +15,15 @@ from naru.core.webhooks import (
     Event,
     Events,
     EventType,
+    Message,
     filtered,
     headers,
     message,
     row_id,
     without_secrets,
+    words,
 )
-from naru.db.webhooks import outbox, policies
+from naru.db.webhooks import outbox, policies, told
 from naru.db.webhooks.lanes import Lane, Try, Waiting
 from naru.db.webhooks.outbox import NewEvent, Spread
 from naru.db.webhooks.policies import Webhook
@@ -126,6 +129,15 @@ def to_spread(tx: Any, limit: int) -> list[tuple[NewEvent, list[Spread]]]:
     return [(one, _for_targets(one, hooks.get(one.registry_id, ()))) for one in events]
 
 
+def tell_some(tx: Any, one: told.Told, limit: int, now: int) -> None:
+    """Make up to ``limit`` events of a large image, with what each target that wants them is to be sent."""
+    hooks = []
+    if outbox.wants(tx, one.registry_id, one.type):  # not in a registry that was deleted
+        hooks = policies.enabled_of(tx, {one.registry_id}).get(one.registry_id, [])
+    hooks = [hook for hook in hooks if hook.events & one.type and hook.scope.takes(one.image)]
+    told.step(tx, one, partial(_for_targets, hooks=hooks) if hooks else None, limit, now)
+
+
 def _for_targets(new: NewEvent, hooks: Sequence[Webhook]) -> list[Spread]:
     plain = Event(
         id=row_id("event", new.id, new.at),
@@ -143,6 +155,7 @@ def _for_targets(new: NewEvent, hooks: Sequence[Webhook]) -> list[Spread]:
         request_id=new.request_id or "",
     )
     made = []
+    same: dict[tuple[object, ...], Message] = {}  # most webhooks are told of an event in the same words
     for hook in hooks:
         if not hook.events & new.type:
             continue
@@ -150,6 +163,9 @@ def _for_targets(new: NewEvent, hooks: Sequence[Webhook]) -> list[Spread]:
         if event is None:
             continue
         for target in hook.targets:
-            sent = message(event, target.kind, target.payload_format, hook.id)
+            shape = words(target.kind, target.payload_format, hook.id)
+            sent = same.get((hook.host, event.tags, shape))
+            if sent is None:
+                sent = same[hook.host, event.tags, shape] = message(event, target.kind, target.payload_format, hook.id)
             made.append(Spread(target.id, sent.content_type, sent.body))
     return made
