@@ -92,7 +92,7 @@ async def test_a_step_is_small(naru: Naru, small_steps: None) -> None:
         assert (await naru.application.deliveries.figures()).new == 2
         for step in range(1, 5):
             await naru.application.deliveries._spread(10)
-            await naru.application.deliveries._tell(busy=False)
+            await naru.application.deliveries._tell(2)
             made = min(2 * step, ARTIFACTS)
             assert naru.rows("SELECT count(*) FROM webhook_events WHERE spread") == [(made,)]
             assert naru.rows("SELECT count(*) FROM webhook_deliveries") == [(made,)]

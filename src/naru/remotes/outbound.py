@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from naru.core.errors import BadRequest
@@ -49,6 +50,8 @@ class Outbound:
         self._connections = connections
         self._lookup = lookup
         self._transport: Transport | None = None
+        # What it says depends on nothing else, and a receiver is called again and again.
+        self._checked = lru_cache(1024)(self.check)
 
     async def aclose(self) -> None:
         if self._transport is not None:
@@ -114,7 +117,7 @@ class Outbound:
             module = await asyncio.to_thread(importlib.import_module, "naru.remotes.transport")
         if self._transport is None:  # nobody was faster
             self._transport = module.Transport(
-                check=self.check,
+                check=self._checked,
                 ports=self._ports,
                 networks=self._networks,
                 agent=self._agent,

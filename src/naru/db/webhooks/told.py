@@ -124,18 +124,18 @@ def _told(row: Sequence[object]) -> Told:
     )
 
 
-def step(tx: Connection, one: Told, made_of: Callable[[NewEvent], list[Spread]] | None, limit: int, now: int) -> None:
-    """Make up to ``limit`` events with what ``made_of`` them is to be sent, unless another process was faster. None:
-    nobody wants to hear of them any more."""
+def step(tx: Connection, one: Told, made_of: Callable[[NewEvent], list[Spread]] | None, limit: int, now: int) -> int:
+    """Make up to ``limit`` events with what ``made_of`` them is to be sent, unless another process was faster; how many
+    deliveries that were. None: nobody wants to hear of them any more."""
     place = (one.id, one.done_at, one.done_id)
     bounds = (one.image_id, one.done_at, one.done_id, one.at, one.last, limit)
     found = [] if made_of is None else execute(tx, LISTED, bounds).fetchall()
     if made_of is None or not found:
         execute(tx, END, place)
-        return
+        return 0
     last_id, _digest, last_at = found[-1]
     if execute(tx, MOVE, (last_at, last_id, *place)).rowcount != 1:
-        return
+        return 0
     events = []
     for artifact_id, digest, _at in found:
         tags = _tags(tx, artifact_id)
@@ -156,7 +156,7 @@ def step(tx: Connection, one: Told, made_of: Callable[[NewEvent], list[Spread]] 
             image_created_at=one.image_created_at,
         )
         events.append((number, made_of(new)))
-    outbox.deliver(tx, events, now)
+    return outbox.deliver(tx, events, now)
 
 
 def _tags(tx: Connection, artifact_id: int) -> list[str]:

@@ -46,10 +46,8 @@ log = logging.getLogger(__name__)
 #: Events that one transaction spreads: a few milliseconds, so that pushes wait no longer than that.
 BATCH = 50
 BUSY_BATCH = 8
-#: Large images whose events are made in turns, and how many times as long as a step the pause after it is, while
-#: requests are answered.
+#: Large images whose events are made in turns.
 IMAGES = 8
-TELL_PAUSE = 3
 #: Targets that are sent to at once; those that failed before get half of the places, so that receivers that stall,
 #: however many, leave room.
 PLACES = 256
@@ -148,10 +146,13 @@ class Deliveries:
         spread at once, unless it is late."""
         while await self._database.read(outbox.has_new):
             busy = self._pacer.is_busy()
-            oldest = min(await self._spread(BUSY_BATCH if busy else BATCH), await self._tell(busy=busy))
+            limit = BUSY_BATCH if busy else BATCH
+            oldest, made = await self._spread(limit)
+            went, more = await self._tell(limit)
             await self._begin()
-            if busy and self._clock.now() - oldest <= LATE:
+            if busy and self._clock.now() - min(oldest, went) <= LATE:
                 break
+            await self._pacer.rest(made + more)
         await self._begin()
 
     async def settle(self) -> None:
@@ -163,33 +164,34 @@ class Deliveries:
             elif not await self._database.read(outbox.has_new):
                 return
 
-    async def _spread(self, limit: int) -> int:
-        """When the oldest of them happened."""
+    async def _spread(self, limit: int) -> tuple[int, int]:
+        """When the oldest of them happened, and how many deliveries were made."""
         found = await self._database.read(lambda tx: to_spread(tx, limit))
         now = self._clock.now()
-        await self._database.write(
+        made = await self._database.write(
             lambda tx: outbox.spread(tx, [(one.id, made) for one, made in found], now), ("webhooks: spread",)
         )
-        return min((one.at for one, _made in found), default=now)
+        return min((one.at for one, _made in found), default=now), made
 
-    async def _tell(self, *, busy: bool) -> int:
-        """Make some of the events of large images that went or came back; when the oldest did."""
+    async def _tell(self, limit: int) -> tuple[int, int]:
+        """Make up to ``limit`` events of each of some large images that went or came back: the same."""
         images = await self._database.read(lambda tx: told.ready(tx, IMAGES))
+        made = 0
         for one in images:
-            began = time.monotonic()
-            await self._database.write(
-                lambda tx, one=one: tell_some(tx, one, BUSY_BATCH if busy else BATCH, self._clock.now()),  # type: ignore[misc]
+            made += await self._database.write(
+                lambda tx, one=one: tell_some(tx, one, limit, self._clock.now()),  # type: ignore[misc]
                 ("webhooks: spread",),
             )
-            if busy:
-                await asyncio.sleep(TELL_PAUSE * (time.monotonic() - began))
-        return min((one.at for one in images), default=self._clock.now())
+        return min((one.at for one in images), default=self._clock.now()), made
 
     async def tell(self, image_id: int) -> None:
-        """Make all events of an image that are still to be made of its rows, before these change."""
+        """Make all events of an image that are still to be made of its rows, before these change. In half of the
+        time, the other half is for requests."""
         while not await self._database.read(lambda tx: told.is_told(tx, image_id)):
+            began = time.monotonic()
             await self._spread(BATCH)
-            await self._tell(busy=self._pacer.is_busy())
+            await self._tell(BATCH)
+            await asyncio.sleep(time.monotonic() - began)
         self.wake()
 
     async def _begin(self) -> None:

@@ -129,13 +129,14 @@ def to_spread(tx: Any, limit: int) -> list[tuple[NewEvent, list[Spread]]]:
     return [(one, _for_targets(one, hooks.get(one.registry_id, ()))) for one in events]
 
 
-def tell_some(tx: Any, one: told.Told, limit: int, now: int) -> None:
-    """Make up to ``limit`` events of a large image, with what each target that wants them is to be sent."""
+def tell_some(tx: Any, one: told.Told, limit: int, now: int) -> int:
+    """Make up to ``limit`` events of a large image, with what each target that wants them is to be sent; how many
+    deliveries that were."""
     hooks = []
     if outbox.wants(tx, one.registry_id, one.type):  # not in a registry that was deleted
         hooks = policies.enabled_of(tx, {one.registry_id}).get(one.registry_id, [])
     hooks = [hook for hook in hooks if hook.events & one.type and hook.scope.takes(one.image)]
-    told.step(tx, one, partial(_for_targets, hooks=hooks) if hooks else None, limit, now)
+    return told.step(tx, one, partial(_for_targets, hooks=hooks) if hooks else None, limit, now)
 
 
 def _for_targets(new: NewEvent, hooks: Sequence[Webhook]) -> list[Spread]:
