@@ -8,6 +8,7 @@ import pytest
 
 from naru.core.webhooks import Events
 from naru.db.webhooks import outbox, told
+from naru.services import trash as trash_service
 from naru.services.webhooks import deliveries
 from tests import make
 from tests.api.client import api
@@ -162,7 +163,7 @@ async def test_the_collector_waits(naru: Naru, small_steps: None) -> None:
         assert naru.rows("SELECT count(*) FROM artifacts") == [(0,)]
 
 
-async def test_a_restore_waits(naru: Naru, small_steps: None) -> None:
+async def test_a_restore_waits(naru: Naru, small_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told of the deletion is what went: it is made before anything comes back and changes."""
     async with receiving() as receiver:
         await push(naru)
@@ -170,6 +171,7 @@ async def test_a_restore_waits(naru: Naru, small_steps: None) -> None:
         await admin.call("DELETE", APP)
         (deletion,) = await trash(admin)
         tell, naru.core.trash.tell = naru.core.trash.tell, None
+        monkeypatch.setattr(trash_service, "WAIT_SECONDS", 0.1)
         refused = await admin.refused("POST", f"/trash/{deletion['id']}/restore", {})
         assert refused == 10005
         naru.core.trash.tell = tell

@@ -43,6 +43,8 @@ SHOWN_TAGS = 100
 NAMED = 5
 #: Deletions that ``empty`` gives up in one transaction.
 BATCH = 1000
+#: How long a restore waits until another process has told webhooks of the deletion.
+WAIT_SECONDS = 30.0
 #: A restore in steps keeps the collector from undoing it; longer than any step.
 BUSY_MICROSECONDS = 60_000_000
 
@@ -145,8 +147,8 @@ class Trash:
         """
         grant.require(Permission.MANAGE)
         asked = await self._database.read(lambda tx: _ask(tx, self._limits, grant, trash_id, taken, image))
-        if asked.one.image_id is not None and self.tell is not None:
-            await self.tell(asked.one.image_id)
+        if asked.one.image_id is not None:
+            await self._all_told(asked.one.image_id)
         try:
             while not asked.back.done:
                 step = await self._paced(partial(self._restore_step, asked))
@@ -156,6 +158,15 @@ class Trash:
                 self._database.write_soon(lambda tx: rows.keep_busy(tx, trash_id, 0), "the end of a restore", locks=())
             raise
         return asked.back
+
+    async def _all_told(self, image_id: int) -> None:
+        """What webhooks are to be told of the deletion is told; by another process, where this one does not."""
+        if self.tell is not None:
+            await self.tell(image_id)
+            return
+        until = time.monotonic() + WAIT_SECONDS
+        while not await self._database.read(lambda tx: told.is_told(tx, image_id)) and time.monotonic() < until:
+            await asyncio.sleep(0.5)
 
     def _restore_step(self, asked: _Asked, tx: Any) -> Restored:
         now = self._clock.now()
