@@ -171,7 +171,7 @@ async def test_a_restore_waits(naru: Naru, small_steps: None, monkeypatch: pytes
         await admin.call("DELETE", APP)
         (deletion,) = await trash(admin)
         tell, naru.core.trash.tell = naru.core.trash.tell, None
-        monkeypatch.setattr(trash_service, "WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(trash_service, "WAITS", 1)
         refused = await admin.refused("POST", f"/trash/{deletion['id']}/restore", {})
         assert refused == 10005
         naru.core.trash.tell = tell

@@ -43,8 +43,8 @@ SHOWN_TAGS = 100
 NAMED = 5
 #: Deletions that ``empty`` gives up in one transaction.
 BATCH = 1000
-#: How long a restore waits until another process has told webhooks of the deletion.
-WAIT_SECONDS = 30.0
+#: How many half seconds a restore waits until another process has told webhooks of the deletion.
+WAITS = 60
 #: A restore in steps keeps the collector from undoing it; longer than any step.
 BUSY_MICROSECONDS = 60_000_000
 
@@ -164,8 +164,9 @@ class Trash:
         if self.tell is not None:
             await self.tell(image_id)
             return
-        until = time.monotonic() + WAIT_SECONDS
-        while not await self._database.read(lambda tx: told.is_told(tx, image_id)) and time.monotonic() < until:
+        for _ in range(WAITS):
+            if await self._database.read(lambda tx: told.is_told(tx, image_id)):
+                return
             await asyncio.sleep(0.5)
 
     def _restore_step(self, asked: _Asked, tx: Any) -> Restored:
