@@ -238,10 +238,6 @@ CALLS: dict[str, Callable[[Connection, int], object]] = {
 }
 
 
-#: What is not good yet.
-FAULTS = {"cutting links": "with a plan for any values a step reads all links of its image: 0.9 s of 100,000 links"}
-
-
 class _Undo(Exception):
     """Nothing of what was tried stays."""
 
@@ -322,9 +318,7 @@ def test_the_pull_path_looks_up_and_never_scans(place: Place, name: str) -> None
     check(place, name, [pulls(place.count)[name]])
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=pytest.mark.xfail(reason=FAULTS[one])) if one in FAULTS else one for one in CALLS]
-)
+@pytest.mark.parametrize("name", CALLS)
 def test_lists_logs_and_queues_do_not_read_their_tables(place: Place, name: str) -> None:
     check(place, name, asked_by(place, CALLS[name]))
 
@@ -345,7 +339,7 @@ def test_ten_million_artifacts(tmp_path: Path) -> None:
     try:
         for name, asked in pulls(large.count).items():
             check(large, name, [asked])
-        for name in CALLS.keys() - FAULTS.keys():
+        for name in CALLS:
             check(large, name, asked_by(large, CALLS[name]))
     finally:
         databases().drop(tmp_path / "data")

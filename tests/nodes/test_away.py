@@ -17,6 +17,7 @@ from naru.db.migrate import upgrade
 from naru.db.place import Pools, open_database
 from tests import make
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, Naru
+from tests.console.visitor import signed_in, text_of
 from tests.databases import PostgresServer, databases, postgres_programs, rows
 from tests.nodes.conftest import start
 
@@ -82,6 +83,42 @@ async def test_every_door_says_so_and_comes_back(server: PostgresServer, naru: N
     assert (await naru.admin.get(f"/v2/team/app/manifests/before-{kill}")).body == image.manifest
     await make.image(naru.admin, "team/app", f"after-{kill}")
     assert (await naru.admin.get(f"/v2/team/app/manifests/after-{kill}")).status == 200
+
+
+async def test_the_console_says_so_on_its_pages_and_comes_back(server: PostgresServer, naru: Naru) -> None:
+    """In a page of its own, in the reader's language, and for a form's script as a toast; who was signed in stays so."""
+    visitor, project = await signed_in(naru)
+    form = {"name": "later", "public_uri": "on"}
+    server.stop()
+    try:
+        for path in ("/", project, f"{project}/registries/team", "/account", "/installation/users", f"{project}/registries/other"):
+            answer = await visitor.get(path)
+            assert answer.status == 503, (path, answer.status)
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+            assert answer.headers["retry-after"]
+            told = text_of(answer.body.decode())
+            assert "A part of the server is away" in told, path
+            assert "Try again in a moment" in told, path
+            for word in (b"Traceback", b"asyncpg", str(server.folder).encode()):
+                assert word not in answer.body, path
+        refused = await visitor.post(f"{project}/new-registry", form)
+        assert refused.status == 503
+        assert "A part of the server is away" in text_of(refused.body.decode())
+        toast = await visitor.post(f"{project}/new-registry", form, **{"hx-request": "true"})
+        assert (toast.status, toast.headers["hx-retarget"]) == (503, "#toasts")
+        visitor.language = "ko"
+        korean = text_of((await visitor.get(project)).body.decode())
+        assert "A part of the server" not in korean
+        assert any("가" <= letter <= "힣" for letter in korean)
+        visitor.language = "en"
+        asset = await visitor.get("/sign-in")
+        assert asset.status in {200, 503}  # the form itself needs no database
+    finally:
+        server.start()
+    await ready(naru)
+    assert "team" in text_of(await visitor.page(f"{project}/registries"))
+    assert await visitor.done(f"{project}/new-registry", form)
+    assert "later" in text_of(await visitor.page(f"{project}/registries"))
 
 
 async def test_restarts_in_mid_load(server: PostgresServer, naru: Naru) -> None:

@@ -12,18 +12,25 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from naru.db.engine import execute
+from naru.db.engine import Rows, execute, is_postgres
 
 DUE_LINKS = "SELECT image_id, blob_id FROM link_reviews WHERE due_at <= ? ORDER BY due_at LIMIT ?"
 # A statement for many rows, not one a row: the writer's thread lets go of the interpreter for all of it. {} is a list
 # of as many placeholders as there are rows. Image by image, since SQLite reads the whole table for (a, b) IN (pairs).
+# PostgreSQL before 17 thinks that an image has few links, and may read all of them to find the listed ones: there
+# each is looked up by itself. So are those who use it, in either: NOT EXISTS may become a join with all they use.
+_LISTED = "image_id = ? AND blob_id IN ({})"
+_LISTED_ON_POSTGRES = """ctid = ANY (ARRAY(
+    SELECT (SELECT r.ctid FROM {table} r WHERE r.image_id = ? AND r.blob_id = one.id)
+    FROM unnest(ARRAY[{{}}]::bigint[]) AS one (id)))
+"""
 CUT_UNUSED = """
-    DELETE FROM blob_links WHERE image_id = ? AND blob_id IN ({}) AND NOT EXISTS (SELECT 1 FROM artifact_blobs u
-        WHERE u.image_id = blob_links.image_id AND u.blob_id = blob_links.blob_id)
+    DELETE FROM blob_links WHERE {} AND (SELECT u.artifact_id FROM artifact_blobs u
+        WHERE u.image_id = blob_links.image_id AND u.blob_id = blob_links.blob_id LIMIT 1) IS NULL
     RETURNING blob_id
 """
 REVIEW_BLOBS = "INSERT INTO blob_reviews (blob_id) VALUES {} ON CONFLICT DO NOTHING"
-FORGET_LINK_REVIEWS = "DELETE FROM link_reviews WHERE image_id = ? AND blob_id IN ({})"
+FORGET_LINK_REVIEWS = "DELETE FROM link_reviews WHERE {}"
 #: Each digest is looked up: as a join, either database may read all blobs in the order of their index.
 REVIEWED = """
     SELECT r.blob_id FROM (SELECT blob_id FROM blob_reviews LIMIT ?) AS r
@@ -59,6 +66,12 @@ def _list(one: str, count: int) -> str:
     return ", ".join([one] * count)
 
 
+def _of_image(tx: Connection, statement: str, table: str, image_id: int, ids: Sequence[int]) -> Rows:
+    """Run the statement on the rows of the table that are of the image and these blobs."""
+    which = _LISTED_ON_POSTGRES.format(table=table) if is_postgres(tx) else _LISTED
+    return execute(tx, statement.format(which.format(_list("?", len(ids)))), (image_id, *ids))
+
+
 def cut_links(tx: Connection, now: int, limit: int) -> Cut:
     """Look at up to ``limit`` links whose time has come: those that nothing uses go, the others leave the queue until
     an artifact that used them goes.
@@ -70,12 +83,11 @@ def cut_links(tx: Connection, now: int, limit: int) -> Cut:
         due.setdefault(image_id, []).append(blob_id)
     reviewed = links = 0
     for image_id, ids in due.items():
-        marks = _list("?", len(ids))
-        cut = [row[0] for row in execute(tx, CUT_UNUSED.format(marks), (image_id, *ids)).fetchall()]
+        cut = [row[0] for row in _of_image(tx, CUT_UNUSED, "blob_links", image_id, ids).fetchall()]
         if cut:  # their reviews went with them
             execute(tx, REVIEW_BLOBS.format(_list("(?)", len(cut))), cut)
         if len(cut) < len(ids):
-            execute(tx, FORGET_LINK_REVIEWS.format(marks), (image_id, *ids))
+            _of_image(tx, FORGET_LINK_REVIEWS, "link_reviews", image_id, ids)
         reviewed += len(ids)
         links += len(cut)
     return Cut(reviewed, links)
