@@ -1,6 +1,7 @@
 """``naru``: the application on SQLite and a temporary folder, called through its doors without sockets.
 
-``--db=postgres`` runs the same tests on PostgreSQL; those that are about SQLite are skipped then, with the reason.
+``--db=postgres`` runs the same tests on PostgreSQL; those that are about SQLite are skipped then, with the reason, and
+those that have nothing to do with a database are left out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.accounts import Operator
 from tests.asgi import Client
 from tests.s3 import CREDENTIALS, S3Server, running_s3
 from tests.server import Server, running
+from tests.touching import touches_a_database
 
 ADMIN_KEY = "ADMINKEY"
 ADMIN_SECRET = "admin-secret-key-for-tests"
@@ -45,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need the S3 server run with ``--store=s3`` only, those about files without it only."""
+    """Tests that need the S3 server run with ``--store=s3`` only, those about files without it only; those that have
+    nothing to do with a database not with ``--db=postgres``."""
     if databases.on_postgres():
         for item in items:
             marker = item.get_closest_marker("sqlite")
@@ -54,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     on_s3 = config.getoption("--store") == "s3"
 
     def wanted(item: pytest.Item) -> bool:
+        if databases.on_postgres() and not touches_a_database(item):
+            return False
         if on_s3:
             return item.get_closest_marker("files_only") is None
         return "s3" not in getattr(item, "fixturenames", ())

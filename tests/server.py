@@ -63,7 +63,7 @@ class Server:
             "NARU_BOOTSTRAP_REGISTRIES": "team",
         }
         if databases.on_postgres():
-            own["NARU_DATABASE_URL"] = str(databases.place_of(self.data))
+            own["NARU_DATABASE_URL"] = str(databases.migrated_place_of(self.data))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
         return inherited | own | self.environment
 

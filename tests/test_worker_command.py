@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.databases import place_of, rows
+from tests.databases import place_of, rows, sqlite_only
 from tests.server import Server, running
 
 
@@ -34,6 +34,7 @@ def wait_for_success(path: Path | str, process: subprocess.Popen[bytes] | None) 
         time.sleep(0.05)
 
 
+@sqlite_only("there any number of workers run beside servers")
 def test_refused_while_a_server_runs(server: Server) -> None:
     answer = server.naru("worker")
     assert answer.returncode == 1
@@ -41,6 +42,7 @@ def test_refused_while_a_server_runs(server: Server) -> None:
     assert "NARU_JOB_WORKERS" in answer.stderr
 
 
+@sqlite_only("there a worker makes the first accounts like a server")
 def test_refused_where_nothing_would_run(tmp_path: Path) -> None:
     empty = Server(tmp_path / "data")
     answer = empty.naru("worker")
@@ -50,6 +52,7 @@ def test_refused_where_nothing_would_run(tmp_path: Path) -> None:
     assert (answer.returncode, "NARU_JOB_WORKERS is 0" in answer.stderr) == (1, True)
 
 
+@sqlite_only("there it waits for the lease's end, as tests of the queue show")
 def test_what_a_killed_server_left_is_done(tmp_path: Path) -> None:
     """By a worker alone, and by the server at its next start."""
     with running(tmp_path / "data") as server:

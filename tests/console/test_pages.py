@@ -12,6 +12,7 @@ from naru.core.permissions import Role
 from tests import make
 from tests.conftest import Naru
 from tests.console.visitor import PASSWORD, Visitor, appkey_of, signed_in, text_of
+from tests.databases import on_postgres
 
 # The first page.
 
@@ -175,8 +176,10 @@ async def test_lists_are_searched_sorted_and_paged(naru: Naru) -> None:
     assert "15\u201321 of 25" in text_of(page)
     assert (await visitor.get(html.unescape(back[1]).replace("sort=-name", "sort=name"))).status == 400
     assert (await visitor.get(f"{images}?cursor=x")).status == 400
-    for nonsense in ("page=0", "page=-1", "page=x", "page=99999999999", "size=0", "size=1000000", "q=%00"):
+    for nonsense in ("page=0", "page=-1", "page=x", "page=99999999999", "size=0", "size=1000000"):
         assert (await visitor.get(f"{images}?{nonsense}")).status == 200, nonsense
+    # PostgreSQL's text holds no such character, so that no name could have it; SQLite looks for it.
+    assert (await visitor.get(f"{images}?q=%00")).status == (400 if on_postgres() else 200)
     assert (await visitor.get(f"{images}?sort=nonsense")).status == 400
 
 

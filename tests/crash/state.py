@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+from sqlalchemy import Connection
+
+from naru.db.postgres_migrate import run_in_transaction
+from naru.db.queue import tasks
+from naru.db.webhooks import lanes
+from tests import databases
+from tests.databases import place_of
 from tests.server import Server
 
 
@@ -22,16 +32,14 @@ def is_clean(server: Server, when: str, *, fsck: bool = True) -> None:
 
 def findings(data: Path) -> list[str]:
     """What breaks the promise. A file that no row names is none: it is what a crash may leave, to be removed later."""
-    if not (data / "naru.db").exists():
+    place = place_of(data)
+    if isinstance(place, Path) and not place.exists():
         return []
     found: list[str] = []
-    with closing(sqlite3.connect(data / "naru.db")) as connection:
-
-        def rows(sql: str) -> list[tuple[object, ...]]:
-            return connection.execute(sql).fetchall()
-
-        found += [f"integrity: {row}" for row in rows("PRAGMA integrity_check") if row != ("ok",)]
-        found += [f"foreign key: {row}" for row in rows("PRAGMA foreign_key_check")]
+    with looking_at(place) as rows:
+        if isinstance(place, Path):
+            found += [f"integrity: {row}" for row in rows("PRAGMA integrity_check") if row != ("ok",)]
+            found += [f"foreign key: {row}" for row in rows("PRAGMA foreign_key_check")]
         for digest, size, key, damaged in rows("SELECT digest, size, storage_key, damaged FROM blobs"):
             path = data / "storage" / "blobs" / str(key)
             algorithm, _, value = str(digest).partition(":")
@@ -48,10 +56,34 @@ def findings(data: Path) -> list[str]:
     return found
 
 
+@contextmanager
+def looking_at(place: Path | str) -> Iterator[Callable[[str], list[Any]]]:
+    if not isinstance(place, Path):
+        yield lambda sql: databases.rows(place, sql)
+        return
+    with closing(sqlite3.connect(place)) as connection:
+        yield lambda sql: connection.execute(sql).fetchall()
+
+
+def leases_end(data: Path) -> None:
+    """What a server that was killed had begun is free at once: with SQLite at the next start, which finds nobody else;
+    with PostgreSQL when the time of its leases is over, one or two minutes, which nobody wants to wait for here."""
+    place = place_of(data)
+    if isinstance(place, Path):
+        return
+
+    def end(tx: Connection) -> None:
+        now = time.time_ns() // 1000
+        for lease in tasks.leases(tx):
+            tasks.take_over(tx, lease, now=now)
+        lanes.release_all(tx)
+
+    run_in_transaction(place, end)
+
+
 def orphans(data: Path) -> list[str]:
     """Files of blobs that no row names: a crash may leave them, the next start removes them."""
-    with closing(sqlite3.connect(data / "naru.db")) as connection:
-        known = {key for (key,) in connection.execute("SELECT storage_key FROM blobs")}
+    known = {key for (key,) in databases.rows(place_of(data), "SELECT storage_key FROM blobs")}
     folder = data / "storage" / "blobs"
     stored = [str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.is_file()]
     return sorted(set(stored) - known)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from naru.core.permissions import Role
+from naru.db import blobs
+from naru.db.engine import execute
 from tests import make
 from tests.asgi import Broken, Client
 from tests.conftest import Naru
@@ -176,12 +178,10 @@ async def test_thousands_of_uploads_are_swept_in_one_round(naru: Naru) -> None:
     now = naru.clock.now()
 
     def many(tx: Any) -> None:
-        tx.exec_driver_sql(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
-            "INSERT INTO uploads SELECT printf('%032x', i), r.id, 'app', u.id, 'sha256', ?, ? "
-            "FROM n, registries r, users u WHERE u.name = 'admin'",
-            (now, now),
-        )
+        found = "SELECT r.id, u.id FROM registries r, users u WHERE u.name = 'admin'"
+        registry, user = execute(tx, found).fetchone()
+        for number in range(3000):
+            blobs.add_upload(tx, f"{number:032x}", registry, "app", user, "sha256", now)
 
     await naru.core.database.write(many)
     naru.clock.advance(EXPIRY + 1)

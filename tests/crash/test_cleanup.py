@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.state import is_clean
+from tests.crash.state import is_clean, leases_end
 from tests.crash.wire import Gone, Wire, wire
 from tests.databases import place_of, rows
 from tests.make import manifest_of, sha256
@@ -67,6 +67,7 @@ def killed_again_and_again(server: Server, registry: Registry, run: int, seed: i
             except Gone:  # nothing was answered
                 pass
         server.kill()
+        leases_end(server.data)
     raise AssertionError(f"the run did not end in {MOST_KILLS} rounds of seed {seed}")
 
 
@@ -86,6 +87,7 @@ def storm(data: Path, artifacts: int, seed: int, pause: float) -> int:
             registry.call(client, "POST", "/executions", {})
             run = registry.call(client, "GET", "/executions")["executions"][0]["id"]
         server.kill()
+        leases_end(data)
         during = list(killed_again_and_again(server, registry, run, seed, pause))
         with wire(server.port) as client:
             shown = registry.call(client, "GET", f"/executions/{run}")["execution"]

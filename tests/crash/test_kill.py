@@ -17,6 +17,7 @@ import pytest
 from tests.crash import storm
 from tests.crash.state import is_clean, orphans
 from tests.crash.wire import wait_until, wire
+from tests.databases import on_postgres
 from tests.server import Server
 
 GRACE = 2
@@ -62,7 +63,8 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
         with wire(server.port) as client:
             for pusher in crew:
                 storm.settle(client, pusher, contents, killed)
-            wait_until(lambda: orphans(data) == [], 20, "files that the crash left without a row are removed")
+            if not on_postgres():  # there a file without a row may be another node's, which is about to write it
+                wait_until(lambda: orphans(data) == [], 20, "files that the crash left without a row are removed")
     finally:
         server.kill()
     return sum(pusher.pushes for pusher in crew)

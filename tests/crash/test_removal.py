@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import Connection
+
+from naru.db.engine import execute
+from naru.db.place import open_database
 from tests import make
 from tests.asgi import basic
+from tests.databases import place_of, rows
 from tests.server import ACCESS_KEY, SECRET_KEY, Server, running
 
 ARTIFACTS = 1500
@@ -36,41 +40,55 @@ def push(server: Server, name: str, tag: str, body: bytes) -> None:
 
 def grow(data: Path) -> None:
     """Give the one image of the database more artifacts, each with a tag, as pushes would have."""
-    with closing(sqlite3.connect(data / "naru.db")) as db, db:
-        image, registry = db.execute("SELECT id, registry_id FROM images").fetchone()
-        (blob,) = db.execute("SELECT id FROM blobs").fetchone()
+
+    def add(tx: Connection) -> None:
+        image, registry = execute(tx, "SELECT id, registry_id FROM images").fetchone()
+        (blob,) = execute(tx, "SELECT id FROM blobs").fetchone()
         size = 0
         for number in range(ARTIFACTS):
             body = make.manifest_of(b"{}", [], annotations={"number": str(number)})
             size += len(body)
-            (artifact,) = db.execute(
+            (artifact,) = execute(
+                tx,
                 "INSERT INTO artifacts (image_id, digest, media_type, annotations, manifest_size, size, pushed_at, "
                 "pull_count) VALUES (?, ?, ?, '{}', ?, 2, 1, 0) RETURNING id",
                 (image, make.sha256(body), make.OCI_MANIFEST, len(body)),
             ).fetchone()
-            db.execute("INSERT INTO manifests VALUES (?, ?)", (artifact, body))
-            db.execute("INSERT INTO artifact_blobs VALUES (?, ?, ?)", (image, blob, artifact))
-            db.execute(
+            execute(tx, "INSERT INTO manifests VALUES (?, ?)", (artifact, body))
+            execute(tx, "INSERT INTO artifact_blobs VALUES (?, ?, ?)", (image, blob, artifact))
+            execute(
+                tx,
                 "INSERT INTO tags (image_id, name, artifact_id, pushed_at, pull_count) VALUES (?, ?, ?, 1, 0)",
                 (image, f"v{number}", artifact),
             )
-        db.execute(
+        execute(
+            tx,
             "UPDATE images SET artifact_count = artifact_count + ?, tag_count = tag_count + ?, "
             "listed_count = listed_count + ?",
             (ARTIFACTS, ARTIFACTS, ARTIFACTS),
         )
-        db.execute("UPDATE registry_blobs SET artifacts = artifacts + ?", (ARTIFACTS,))
-        db.execute("INSERT INTO usage_deltas (registry_id, bytes) VALUES (?, ?)", (registry, size))
+        execute(tx, "UPDATE registry_blobs SET artifacts = artifacts + ?", (ARTIFACTS,))
+        execute(tx, "INSERT INTO usage_deltas (registry_id, bytes) VALUES (?, ?)", (registry, size))
+
+    async def change() -> None:
+        database = open_database(place_of(data))
+        await database.start()
+        try:
+            await database.write(add)
+        finally:
+            await database.aclose()
+
+    asyncio.run(change())
 
 
 def left(data: Path) -> tuple[int, int, int]:
     """Registries that are deleted and not taken apart, images, artifacts."""
-    with closing(sqlite3.connect(data / "naru.db")) as db:
-        found: tuple[int, int, int] = db.execute(
-            "SELECT (SELECT count(*) FROM registries WHERE kind = 'deleted'), (SELECT count(*) FROM images), "
-            "(SELECT count(*) FROM artifacts)"
-        ).fetchone()
-    return found
+    ((deleted, images, artifacts),) = rows(
+        place_of(data),
+        "SELECT (SELECT count(*) FROM registries WHERE kind = 'deleted'), (SELECT count(*) FROM images), "
+        "(SELECT count(*) FROM artifacts)",
+    )
+    return deleted, images, artifacts
 
 
 def assert_clean(server: Server) -> None:

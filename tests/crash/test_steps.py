@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -24,7 +23,7 @@ from naru.app import Application, build_core
 from naru.core.errors import StorageFull
 from tests import make
 from tests.asgi import Answer, Broken
-from tests.conftest import Naru, TestClock, settings_for
+from tests.conftest import Naru, TestClock, copy_data, settings_for
 
 #: Whether it is a story that calls. What runs in the background does not belong to the steps of one.
 IN_STORY: ContextVar[bool] = ContextVar("IN_STORY", default=False)
@@ -82,6 +81,7 @@ async def application(folder: Path, clock: TestClock, faults: Faults) -> AsyncIt
     parts: Any = {part: Breaking(getattr(core, part), faults) for part in ("area", "blobs", "database")}
     broken = replace(core, **parts)
     app = Application(broken, installation_id=await core.accounts.installation_id(), key=await core.key())
+    await app._pull.start()  # but nothing in the background: its calls would be steps
     try:
         yield Naru(app, clock)
     finally:
@@ -195,7 +195,7 @@ async def tell(story: Story, naru: Naru, name: str) -> list[int]:
 @pytest.mark.parametrize("title", STORIES)
 async def test_a_fault_at_every_step(made_data: Path, tmp_path: Path, title: str) -> None:
     story, good = STORIES[title]
-    shutil.copytree(made_data, tmp_path / "data")
+    copy_data(made_data, tmp_path / "data")
     faults, clock = Faults(), TestClock()
     told: list[str] = []
     async with application(tmp_path / "data", clock, faults) as naru:
@@ -238,7 +238,7 @@ async def afterwards(folder: Path, clock: TestClock, story: Story, good: list[in
 @pytest.mark.parametrize("title", ["chunks", "at once", "stored before"])
 async def test_a_full_disk_at_a_step_leaves_no_file_behind(made_data: Path, tmp_path: Path, title: str) -> None:
     """A push that is tried again and again on a full disk must not fill it further."""
-    shutil.copytree(made_data, tmp_path / "data")
+    copy_data(made_data, tmp_path / "data")
     faults = Faults()
     story, _good = STORIES[title]
     storage = tmp_path / "data" / "storage"

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.crash.state import leases_end
 from tests.crash.wire import Gone, Wire, wait_until, wire
 from tests.make import manifest_of
 from tests.server import ACCESS_KEY, SECRET_KEY, Server, free_port
@@ -144,6 +145,7 @@ def rounds(folder: Path, count: int, seed: int) -> int:
                 storm.push_for(storm.moments.uniform(0.2, 1.2))
                 assert storm.server.process is not None
                 storm.server.process.wait(10)
+                leases_end(storm.server.data)
                 storm.server.start()
             with wire(port) as client:
                 client.request("GET", "/calm")

@@ -339,8 +339,8 @@ def test_ten_million_artifacts(tmp_path: Path) -> None:
     try:
         for name, asked in pulls(large.count).items():
             check(large, name, [asked])
-        for name in CALLS:
-            check(large, name, asked_by(large, CALLS[name]))
+        for name, call in CALLS.items():
+            check(large, name, asked_by(large, call))
     finally:
         databases().drop(tmp_path / "data")
 

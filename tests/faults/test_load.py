@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from naru.db.engine import execute
+from naru.db.schema.base import metadata
 from tests import make
 from tests.conftest import Naru
 from tests.crash.conftest import Dial
@@ -267,12 +269,13 @@ async def test_ten_thousand_tags_in_an_image(naru: Naru) -> None:
 
 def copy_rows(tx: Connection, table: str, count: int, **changed: str) -> None:
     """``count`` more rows like the first of ``table``; ``changed`` columns are SQL, in which ``i`` counts."""
-    columns = [row[1] for row in tx.exec_driver_sql(f"PRAGMA table_info({table})") if row[1] != "id"]
+    columns = [str(column.name) for column in metadata.tables[table].columns if column.name != "id"]
     values = ", ".join(changed.get(column, f"o.{column}") for column in columns)
-    tx.exec_driver_sql(
+    execute(
+        tx,
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
         f"INSERT INTO {table} ({', '.join(columns)}) "
-        f"SELECT {values} FROM n, (SELECT * FROM {table} ORDER BY id LIMIT 1) AS o"
+        f"SELECT {values} FROM n, (SELECT * FROM {table} ORDER BY id LIMIT 1) AS o",
     )
 
 
@@ -281,9 +284,9 @@ async def crowded(naru: Naru, tags: int, images: int) -> None:
     await make.image(naru.admin, "team/crowd", "first", layers=0)
 
     def seed(tx: Connection) -> None:
-        copy_rows(tx, "tags", tags, name="printf('t%07d', i)")
-        tx.exec_driver_sql("UPDATE images SET tag_count = tag_count + ?", (tags,))
-        copy_rows(tx, "images", images, name="printf('i%07d', i)")
+        copy_rows(tx, "tags", tags, name="'t' || substr(CAST(10000000 + i AS TEXT), 2)")
+        execute(tx, "UPDATE images SET tag_count = tag_count + ?", (tags,))
+        copy_rows(tx, "images", images, name="'i' || substr(CAST(10000000 + i AS TEXT), 2)")
 
     await naru.core.database.write(seed)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -86,12 +86,19 @@ async def test_every_door_says_so_and_comes_back(server: PostgresServer, naru: N
 
 
 async def test_the_console_says_so_on_its_pages_and_comes_back(server: PostgresServer, naru: Naru) -> None:
-    """In a page of its own, in the reader's language, and for a form's script as a toast; who was signed in stays so."""
+    """In a page of its own, in the reader's language; for a form's script as a toast. Who was signed in stays so."""
     visitor, project = await signed_in(naru)
     form = {"name": "later", "public_uri": "on"}
     server.stop()
     try:
-        for path in ("/", project, f"{project}/registries/team", "/account", "/installation/users", f"{project}/registries/other"):
+        for path in (
+            "/",
+            project,
+            f"{project}/registries/team",
+            "/account",
+            "/installation/users",
+            f"{project}/members",
+        ):
             answer = await visitor.get(path)
             assert answer.status == 503, (path, answer.status)
             assert answer.headers["content-type"] == "text/html; charset=utf-8"

@@ -12,6 +12,7 @@ from tests import make
 from tests.api.client import audit_rows
 from tests.cleaning import Cleaning
 from tests.conftest import Naru
+from tests.databases import tables_of
 
 pytestmark = pytest.mark.options(job_workers=0)
 
@@ -88,12 +89,8 @@ async def test_a_test_run_deletes_nothing_and_says_what_a_run_would(naru: Naru) 
     def everything(name: str) -> str:
         return f"SELECT * FROM {name}"
 
-    tables = [
-        row[0]
-        for row in await clean.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if not row[0].startswith(("sqlite", "cleanup", "executions", "tasks", "task_logs", "audit_log", "usage_deltas"))
-        and row[0] != "access_keys"
-    ]
+    told = ("cleanup", "executions", "tasks", "task_logs", "audit_log", "usage_deltas", "access_keys")
+    tables = [name for name in tables_of(naru.core.settings.database) if not name.startswith(told)]
     await naru.core.database.write(usage.fold)
     before = {name: sorted(map(repr, await clean.rows(everything(name)))) for name in tables}
     tried = await clean.run(dry_run=True)

@@ -74,9 +74,10 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
 
-        # A row that was just written may be in both.
-        opening = {one for one, opened in self._opening.items() if opened.user_id == user_id}
-        if len(opening.union(await self._pull.uploads_of(user_id, self._limit))) >= self._limit:
+        # A row that was just written may be in all three.
+        before = self._opening_of(user_id)
+        stored = await self._pull.uploads_of(user_id, self._limit)
+        if len(before.union(stored, self._opening_of(user_id))) >= self._limit:
             raise TooManyRequests(
                 f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
                 "until they expire",
@@ -86,14 +87,20 @@ class Uploads:
         def add(tx: Any) -> None:
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
+        self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
         if self._alone_here:
             # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
-            self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
             self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None), ())
         else:  # the next request may come to another node
-            await self._database.write(add, ())
+            try:
+                await self._database.write(add, ())
+            finally:
+                self._opening.pop(upload_id, None)
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
+
+    def _opening_of(self, user_id: int) -> set[str]:
+        return {one for one, opened in self._opening.items() if opened.user_id == user_id}
 
     async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
         grant.require(Permission.PUSH)
