@@ -66,6 +66,7 @@ class Uploads:
         self._busy = Busy()
         self._room = Room()
         self._opening: dict[str, FoundUpload] = {}
+        self._counts: dict[int, list[set[str]]] = {}  # of a user's uploads, under way
 
     async def open(self, grant: Grant, name: RepositoryName, algorithm: str) -> Upload:
         """Start an upload. ``TooManyRequests`` when the user has too many unfinished ones."""
@@ -74,10 +75,17 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
 
-        # A row that was just written may be in all three.
-        before = self._opening_of(user_id)
-        stored = await self._pull.uploads_of(user_id, self._limit)
-        if len(before.union(stored, self._opening_of(user_id))) >= self._limit:
+        # Its row may be written while the rows are read: whoever is opening one then counts, once.
+        opening = {one for one, opened in self._opening.items() if opened.user_id == user_id}
+        counts = self._counts.setdefault(user_id, [])
+        counts.append(opening)
+        try:
+            stored = await self._pull.uploads_of(user_id, self._limit)
+        finally:
+            counts[:] = [one for one in counts if one is not opening]
+            if not counts:
+                self._counts.pop(user_id, None)
+        if len(opening.union(stored)) >= self._limit:
             raise TooManyRequests(
                 f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
                 "until they expire",
@@ -87,6 +95,8 @@ class Uploads:
         def add(tx: Any) -> None:
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
+        for others in self._counts.get(user_id, ()):
+            others.add(upload_id)
         self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
         if self._alone_here:
             # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
@@ -98,9 +108,6 @@ class Uploads:
                 self._opening.pop(upload_id, None)
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
-
-    def _opening_of(self, user_id: int) -> set[str]:
-        return {one for one, opened in self._opening.items() if opened.user_id == user_id}
 
     async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
         grant.require(Permission.PUSH)
