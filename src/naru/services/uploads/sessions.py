@@ -35,6 +35,7 @@ from naru.db.pull import FoundUpload, PullQueries
 from naru.services.limits import UploadQuota
 from naru.services.uploads.chunks import check_start
 from naru.services.uploads.memory import HASHED_INLINE_BYTES, Busy, Room, RunningHashes, Upload, Whole
+from naru.services.uploads.opening import Opening
 
 
 class Uploads:
@@ -65,8 +66,7 @@ class Uploads:
         self._hashes = RunningHashes()
         self._busy = Busy()
         self._room = Room()
-        self._opening: dict[str, FoundUpload] = {}
-        self._counts: dict[int, list[set[str]]] = {}  # of a user's uploads, under way
+        self._opening = Opening()
 
     async def open(self, grant: Grant, name: RepositoryName, algorithm: str) -> Upload:
         """Start an upload. ``TooManyRequests`` when the user has too many unfinished ones."""
@@ -75,17 +75,7 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
 
-        # Its row may be written while the rows are read: whoever is opening one then counts, once.
-        opening = {one for one, opened in self._opening.items() if opened.user_id == user_id}
-        counts = self._counts.setdefault(user_id, [])
-        counts.append(opening)
-        try:
-            stored = await self._pull.uploads_of(user_id, self._limit)
-        finally:
-            counts[:] = [one for one in counts if one is not opening]
-            if not counts:
-                self._counts.pop(user_id, None)
-        if len(opening.union(stored)) >= self._limit:
+        if await self._opening.count(user_id, self._pull.uploads_of(user_id, self._limit)) >= self._limit:
             raise TooManyRequests(
                 f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
                 "until they expire",
@@ -95,17 +85,15 @@ class Uploads:
         def add(tx: Any) -> None:
             blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
 
-        for others in self._counts.get(user_id, ()):
-            others.add(upload_id)
-        self._opening[upload_id] = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
+        self._opening.add(upload_id, FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False))
         if self._alone_here:
             # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
-            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.pop(upload_id, None), ())
+            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.remove(upload_id), ())
         else:  # the next request may come to another node
             try:
                 await self._database.write(add, ())
             finally:
-                self._opening.pop(upload_id, None)
+                self._opening.remove(upload_id)
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
 
@@ -138,7 +126,7 @@ class Uploads:
         with self._busy.alone(upload_id):
             new = await self._begin(upload_id, found)
             upload = await self._append(upload_id, body, content_range, new=new)
-        if upload_id in self._opening:  # what is told to have arrived can be resumed after a crash
+        if self._opening.get(upload_id) is not None:  # what is told to have arrived can be resumed after a crash
             await self._database.write(_behind_the_row, ())
         return upload
 
@@ -147,8 +135,7 @@ class Uploads:
         row, which costs less than to ask the store, when somebody writes the first."""
         if not self._area.shared or found.begun:
             return False
-        if upload_id in self._opening:
-            self._opening[upload_id] = found._replace(begun=True)
+        self._opening.begin(upload_id)
         now = self._clock.now()
         if not await self._database.write(lambda tx: blob_rows.begin_upload(tx, upload_id, now), ()):
             raise UploadUnknown("this upload has expired or was cancelled; start a new one")
