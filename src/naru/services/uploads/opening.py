@@ -28,9 +28,6 @@ class Opening:
     def get(self, upload_id: str) -> FoundUpload | None:
         return self._found.get(upload_id)
 
-    def __contains__(self, upload_id: str) -> bool:
-        return upload_id in self._found
-
     async def count(self, user_id: int, stored: Awaitable[Iterable[str]]) -> int:
         """How many uploads the user has, with those of the rows. A row may be written while they are read: its upload
         counts once all the same."""
