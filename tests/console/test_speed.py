@@ -21,6 +21,8 @@ PAGES = (
     "/registries",
     "/registries/team",
     "/registries/team/quota",
+    "/registries/team/usage",
+    "/registries/team/usage?days=90",
     "/registries/team/images",
     "/jobs",
     "/trash",
