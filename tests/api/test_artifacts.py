@@ -250,16 +250,16 @@ async def test_what_a_config_says_is_read_once(naru: Naru) -> None:
     first = (await admin.call("GET", f"{APP}/artifacts"))["artifacts"]
     kept = await naru.core.database.write(lambda tx: execute(tx, "SELECT * FROM artifact_details").fetchall())
     assert len(kept) == 1
-    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = 1").rowcount)
+    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = true").rowcount)
     assert (await admin.call("GET", f"{APP}/artifacts"))["artifacts"] == first
 
 
 async def test_a_config_whose_bytes_are_away_is_read_when_they_are_back(naru: Naru) -> None:
     admin = await api(naru)
     await make.image(naru.admin, "team/app", "1")
-    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = 1").rowcount)
+    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = true").rowcount)
     assert (await admin.call("GET", f"{APP}/artifacts/1"))["artifact"]["extra_attrs"] == {}
-    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = 0").rowcount)
+    await naru.core.database.write(lambda tx: execute(tx, "UPDATE blobs SET damaged = false").rowcount)
     assert (await admin.call("GET", f"{APP}/artifacts/1"))["artifact"]["extra_attrs"]["os"] == "linux"
 
 

@@ -4,6 +4,7 @@ by the back door, one thing said twice."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -95,12 +96,17 @@ async def test_a_key_is_used_while_it_is_disabled_made_anew_and_deleted(naru: Na
     own = await account_api(naru, client)
     key = own.headers["x-tc-authentication-id"]
     form = {"content-type": "application/x-www-form-urlencoded"}
+
+    async def asked_for_a_token() -> None:
+        with contextlib.suppress(AssertionError):  # the key may be disabled by then
+            await naru.token(client, "repository:team/app:pull")
+
     made: list[Any] = await asyncio.gather(
         *(client.request("POST", "/oauth2/token/create", b"grant_type=client_credentials", form) for _ in range(3)),
         own.document("POST", f"/access-keys/{key}/regenerate"),
         client.request("POST", "/oauth2/token/create", b"grant_type=client_credentials", form),
         naru.core.keys.change(naru.core.operator_account, key, KeyChange(enabled=False)),
-        naru.token(client, "repository:team/app:pull"),
+        asked_for_a_token(),
     )
     naru.clock.advance(5)
     await naru.core.keys.change(naru.core.operator_account, key, KeyChange(enabled=True))

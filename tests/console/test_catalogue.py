@@ -80,9 +80,7 @@ async def test_artifacts_are_deleted_after_what_becomes_free_was_shown(naru: Nar
     visitor, base = await signed_in(naru)
     image = await make.image(naru.admin, "team/app", "1.0")
     path = f"{base}/registries/team/images/app/-/delete-artifacts"
-    assert re.search(
-        r"At least [1-9][0-9.]* k?B become free", text_of(await visitor.page(f"{path}?digest={image.digest}"))
-    )
+    assert re.search(r"[1-9][0-9.]* k?B become free", text_of(await visitor.page(f"{path}?digest={image.digest}")))
     assert await visitor.done(path, {"digest": image.digest}) == f"{base}/registries/team/images"  # it was the last
     assert (await naru.admin.get("/v2/team/app/manifests/1.0")).status == 404
     assert (await visitor.get(f"{path}?digest={image.digest}")).status == 404

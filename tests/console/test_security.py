@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from naru.core.permissions import Role
+from naru.db.engine import execute
 from naru.web.console import security
 from naru.web.console.app import ROUTES
 from tests import make
@@ -239,9 +240,7 @@ async def test_hostile_texts_are_texts(naru: Naru) -> None:
     digest = await hostile_image(naru)
     await naru.accounts.create_user("hostile", PASSWORD, [Role.PROJECT_ADMIN])
     name = HOSTILE[:100].replace("\u202e", "")  # as it could be before there was a rule for names
-    await naru.core.database.write(
-        lambda tx: tx.exec_driver_sql("UPDATE users SET name = ? WHERE name = 'hostile'", (name,))
-    )
+    await naru.core.database.write(lambda tx: execute(tx, "UPDATE users SET name = ? WHERE name = 'hostile'", (name,)))
     key = await naru.accounts.create_key("admin", HOSTILE.replace("\u202e", ""))
     visitor = await administrator(naru)
     base = f"/projects/{await appkey_of(naru)}"

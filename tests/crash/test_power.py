@@ -19,6 +19,9 @@ import pytest
 from naru.db.engine import Database
 from tests import make
 from tests.conftest import Naru
+from tests.databases import sqlite_only
+
+pytestmark = sqlite_only("what is durable at a commit is told by its one writer; files are the same on PostgreSQL")
 
 
 class Disk:
