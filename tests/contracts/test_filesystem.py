@@ -165,6 +165,7 @@ class TestFolders:
 
     async def test_strange_files_are_not_listed(self, store: Store) -> None:
         for place in ("uploads/README", "uploads/lost+found", "blobs/sha256/ab/x", "blobs/sha256/ab/.nfs0001"):
+            (store.root / place).parent.mkdir(parents=True, exist_ok=True)
             (store.root / place).touch()
         assert [found async for found in store.uploads.pending()] == []
         assert [found async for found in store.blobs.list()] == []
