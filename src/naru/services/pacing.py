@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: So long after a request the server counts as busy, in seconds.
 BUSY_SECONDS = 0.25
@@ -58,3 +61,17 @@ class Pace:
     async def rest(self) -> None:
         """Wait as long as the step earned; not at all when nobody is there to be disturbed."""
         await asyncio.sleep((time.monotonic() - self._began) * self._pause if self._is_busy() else 0)
+
+
+def parts(items: Iterable[T], is_change: Callable[[T], bool], most: int) -> Iterator[list[T]]:
+    """Pieces of what is to be done, each with at most so many changes as one transaction makes."""
+    part: list[T] = []
+    changes = 0
+    for one in items:
+        part.append(one)
+        changes += is_change(one)
+        if changes == most:
+            yield part
+            part, changes = [], 0
+    if part:
+        yield part

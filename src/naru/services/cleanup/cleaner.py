@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from naru.db.engine import Database, savepoint
 from naru.db.registries import registry_of
 from naru.services.activity import Activity
 from naru.services.cleanup.jobs import CleanUpImage, CleanUpRegistry
+from naru.services.pacing import parts
 from naru.services.removal import remove_artifact, remove_tag
 
 #: Images that one transaction puts off.
@@ -153,7 +154,7 @@ class Cleaner:
             if not decisions:
                 break
             await asyncio.sleep(time.monotonic() - began)  # half of the time belongs to pushes and pulls
-            for part in _parts(decisions):
+            for part in parts(decisions, lambda one: one.changes, CHANGES):
                 context.check()
                 await self._carry_out(context, image, part)
             last = decisions[-1].artifact
@@ -293,17 +294,3 @@ def _light(decision: Decision) -> Decision:
         tags=artifact.tags[: runs.SHOWN_TAGS], pushed_at=artifact.pushed_at, pulled_at=artifact.pulled
     )
     return replace(decision, artifact=shown)
-
-
-def _parts(decisions: Sequence[Decision]) -> Iterator[Sequence[Decision]]:
-    """Pieces with at most so many changes as one transaction makes."""
-    part: list[Decision] = []
-    changes = 0
-    for one in decisions:
-        part.append(one)
-        changes += one.changes
-        if changes == CHANGES:
-            yield part
-            part, changes = [], 0
-    if part:
-        yield part

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from naru.db.engine import Database, savepoint
 from naru.db.images import find_image
 from naru.db.registries import registry_of
 from naru.db.selection import SelectedArtifact, SelectedImage
+from naru.services.pacing import parts
 from naru.services.removal import remove_artifact, remove_image
 from naru.services.selection.jobs import DeleteSelection, UndoDeletion
 from naru.services.trash import Trash
@@ -110,10 +111,12 @@ class Deleter:
         state = await self._database.read(lambda tx: _State.of(_detail(tx, run.id)))
         while True:
             context.check()
-            found = await self._database.read(partial(self._look, run, state))
+            found: Sequence[SelectedImage | SelectedArtifact] = await self._database.read(
+                partial(self._look, run, state)
+            )
             if not found:
                 break
-            for part in _parts(found, ARTIFACTS if job.image else IMAGES):
+            for part in parts(found, lambda one: one.fits, ARTIFACTS if job.image else IMAGES):
                 context.check()
                 await self._settle(context, run, state)
                 state = await self._step(context, run, state, part)
@@ -249,19 +252,3 @@ def _grant(tx: Any, job: UndoDeletion) -> ProjectGrant | None:
         return None
     needed = frozenset({Permission.VIEW, Permission.MANAGE})
     return ProjectGrant(project.facts, needed, Actor(job.actor, job.user_id))
-
-
-def _parts(
-    found: list[SelectedImage] | list[SelectedArtifact], most: int
-) -> Iterator[list[SelectedImage | SelectedArtifact]]:
-    """Some after the other, each with ``most`` that fit at most."""
-    part: list[SelectedImage | SelectedArtifact] = []
-    fitting = 0
-    for one in found:
-        part.append(one)
-        fitting += one.fits
-        if fitting == most:
-            yield part
-            part, fitting = [], 0
-    if part:
-        yield part
