@@ -23,8 +23,11 @@ APP = "/registries/team/images/app"
 
 
 @pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image of more than three artifacts is a large one; a step makes two events."""
+async def small_steps(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more than three artifacts is a large one; a step makes two events. None is made unless the test asks:
+    the loop, which would make some in between, is stopped."""
+    await naru.application.deliveries.aclose()
+    naru.application.deliveries._stopping = False
     monkeypatch.setattr(told, "AT_ONCE", 3)
     monkeypatch.setattr(deliveries, "BATCH", 2)
     monkeypatch.setattr(deliveries, "BUSY_BATCH", 2)
