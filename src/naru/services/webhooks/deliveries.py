@@ -150,9 +150,10 @@ class Deliveries:
             oldest, made = await self._spread(limit)
             went, more = await self._tell(limit)
             await self._begin()
-            if busy and self._clock.now() - min(oldest, went) <= LATE:
+            age = self._clock.now() - min(oldest, went)
+            if busy and age <= LATE:
                 break
-            await self._pacer.rest(made + more)
+            await self._pacer.rest(made + more, age)
         await self._begin()
 
     async def settle(self) -> None:

@@ -1,8 +1,9 @@
 """How fast deliveries go while requests are being answered: pushes and pulls come first.
 
-A delivery costs about half a millisecond of the processor, a push a few. While the server is busy, deliveries take
-turns at a rate that costs requests a few per cent; what is late goes faster, the more so while the processor has room.
-When the server is idle nothing holds them back.
+A delivery costs one or two milliseconds of a busy processor, a push some six. While the server is busy, deliveries take
+turns at a rate that costs requests a few per cent, a little faster once events are late. Only what is overdue, since
+the server has been busy for many minutes, takes more, the more so while the processor has room: else it would never be
+told. When the server is idle nothing holds deliveries back.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import asyncio
 import time
 from collections.abc import Callable
 
-#: Seconds between two deliveries while the server is busy; when what waits has become old; and that while this process
-#: leaves the processor idle for much of the time.
+#: Seconds between two deliveries while the server is busy, and when what waits is late.
 SPACING = 0.03
-LATE_SPACING = 0.01
-LATE_SPACING_WITH_ROOM = 0.003
-#: From this age on an event is late, in microseconds.
+LATE_SPACING = 0.02
+#: And when it is overdue: while this process has the processor busy, and while it leaves it idle for much of the time.
+OVERDUE_SPACING = 0.01
+OVERDUE_SPACING_WITH_ROOM = 0.003
+#: From this age on an event is late, and overdue, in microseconds.
 LATE = 30_000_000
+OVERDUE = 600_000_000
 #: The process has room while it uses less of one processor than this, looked at so often (seconds).
 ROOM = 0.6
 LOOK = 0.5
-#: Seconds of a pause for each delivery that was made of late events while the server is busy; making one takes some 50
-#: microseconds.
-SPREADING = 0.001
+#: Seconds of a pause for each delivery that was made of late events while the server is busy, and of overdue ones;
+#: making one takes some 50 microseconds.
+SPREADING = 0.01
+OVERDUE_SPREADING = 0.001
 
 
 class Pacer:
@@ -40,8 +44,10 @@ class Pacer:
             return
         now = time.monotonic()
         spacing = SPACING
-        if age > LATE:
-            spacing = LATE_SPACING_WITH_ROOM if self._is_roomy(now) else LATE_SPACING
+        if age > OVERDUE:
+            spacing = OVERDUE_SPACING_WITH_ROOM if self._is_roomy(now) else OVERDUE_SPACING
+        elif age > LATE:
+            spacing = LATE_SPACING
         at = max(now, self._next)
         self._next = at + spacing
         await asyncio.sleep(at - now)
@@ -55,7 +61,7 @@ class Pacer:
             self._looked, self._used = now, used
         return self._has_room
 
-    async def rest(self, made: int) -> None:
-        """A pause after ``made`` deliveries were made of late events."""
+    async def rest(self, made: int, age: int) -> None:
+        """A pause after ``made`` deliveries were made of events that are late, ``age`` microseconds old."""
         if self.is_busy():
-            await asyncio.sleep(SPREADING * made)
+            await asyncio.sleep((OVERDUE_SPREADING if age > OVERDUE else SPREADING) * made)
