@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bench.content import MANY, REGISTRY, SUBJECT
 from bench.naru import Naru
 from bench.rate import Load, Request
+from bench.seed_naru import appkey
 from bench.server import Server
 from bench.turns import Bench, Row, Sample, percentile
 from bench.wire import Connection
@@ -115,11 +116,12 @@ def _compare_pages(bench: Bench) -> None:
         return
     lines = f"Cookie: {naru.sign_in()}\r\nAccept: text/html\r\n"
     image = MANY.removeprefix(f"{REGISTRY}/")
-    artifacts = f"/registries/{REGISTRY}/images/{image}/-/artifacts"
+    registry = f"/projects/{appkey(naru.data)}/registries/{REGISTRY}"
+    artifacts = f"{registry}/images/{image}/-/artifacts"
     pages = (bench.content.scale.many_tags + CONSOLE_PAGE - 1) // CONSOLE_PAGE
 
     for name, path in {
-        "images": f"/registries/{REGISTRY}/images",
+        "images": f"{registry}/images",
         "artifacts of that image, first page": artifacts,
         "artifacts of that image, page from the middle": f"{artifacts}?page={pages // 2}",
         "artifacts of that image, search": f"{artifacts}?q=77777",
