@@ -88,12 +88,11 @@ def _rule(row: Sequence[object]) -> ProtectionRule:
 # The rules themselves.
 
 
-def list_rules(tx: Connection, registry_id: int, offset: int, limit: int) -> tuple[list[KeptRule], int]:
-    """A page of the rules, oldest first, and the total."""
+def list_rules(tx: Connection, registry_id: int) -> list[KeptRule]:
+    """The rules, oldest first: ``services.protection.MAX_RULES`` at most."""
     mine = _c.registry_id == registry_id
     asked = select(_c.id, _c.scope_include, _c.scope_pattern, _c.tag_include, _c.tag_pattern, _c.disabled).where(mine)
-    rows = tx.execute(asked.order_by(_c.id).offset(offset).limit(limit)).all()
-    return [KeptRule(_rule(row[:5]), bool(row[5])) for row in rows], count_rules(tx, registry_id)
+    return [KeptRule(_rule(row[:5]), bool(row[5])) for row in tx.execute(asked.order_by(_c.id))]
 
 
 def count_rules(tx: Connection, registry_id: int) -> int:

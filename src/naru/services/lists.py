@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from naru.core.errors import BadRequest
 from naru.core.paging import Listing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,22 @@ class Asked:
             raise BadRequest(f"this list can be sorted by {', '.join(orders)}, not by {ascii(key)[:40]}")
         descending = (self.sort or default).startswith("-")
         return Listing(self.keyword, key, descending, self.offset, self.limit, self.cursor)
+
+
+def part(
+    items: Sequence[T],
+    asked: Asked,
+    orders: Mapping[str, Callable[[T], Any]],
+    default: str,
+    texts: Callable[[T], Iterable[str]],
+) -> tuple[list[T], int]:
+    """What is asked for of a list that is short enough to be read as a whole, and how many of it there are. ``texts``:
+    what of an item is searched, case aside. Equals stay as they come. ``BadRequest``, see ``Asked.among``."""
+    listing = asked.among(orders, default)
+    keyword = (listing.keyword or "").casefold()
+    found = [one for one in items if any(keyword in text.casefold() for text in texts(one))]
+    found.sort(key=orders[listing.sort], reverse=listing.descending)
+    return found[listing.offset : listing.offset + listing.limit], len(found)
 
 
 #: The beginning of a list in its own order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,20 @@ from naru.db import audit
 from naru.db import protection as rows
 from naru.db.engine import Database
 from naru.db.protection import KeptRule
+from naru.services.lists import ALL, Asked, part
 from naru.services.registries import registry_in
 
 __all__ = ["KeptRule", "Protection", "Wanted"]
 
 #: Each tag that is moved is compared with all of them. NCR has no limit; nobody comes near this one.
 MAX_RULES = 1000
+#: What the list can be sorted by.
+RULE_ORDERS: dict[str, Callable[[KeptRule], Any]] = {
+    "id": lambda one: one.rule.id,
+    "scope": lambda one: one.rule.scope.pattern,
+    "tag": lambda one: one.rule.tag.pattern,
+    "disabled": lambda one: one.disabled,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +53,14 @@ class Protection:
         self._database = database
         self._clock = clock
 
-    async def list(
-        self, grant: ProjectGrant, registry_id: int, offset: int = 0, limit: int = 100
-    ) -> tuple[list[KeptRule], int]:
-        """A page of the rules, oldest first, and the total. ``NameUnknown``."""
+    async def list(self, grant: ProjectGrant, registry_id: int, asked: Asked = ALL) -> tuple[list[KeptRule], int]:
+        """A page of the rules, oldest first unless asked otherwise, and the total. ``NameUnknown``, ``BadRequest``."""
         grant.require(Permission.VIEW)
 
-        def read(tx: Any) -> tuple[list[KeptRule], int]:
-            facts = registry_in(tx, grant, registry_id).facts
-            return rows.list_rules(tx, facts.id, offset, limit)
+        def read(tx: Any) -> list[KeptRule]:
+            return rows.list_rules(tx, registry_in(tx, grant, registry_id).facts.id)
 
-        return await self._database.read(read)
+        return part(await self._database.read(read), asked, RULE_ORDERS, "id", _texts)
 
     async def add(self, grant: ProjectGrant, registry_id: int, wanted: Wanted) -> int:
         """The id of the rule; its tags are protected from now on. ``NameUnknown``; ``Conflict`` for one that is there
@@ -113,3 +119,7 @@ def _rule(tx: Any, facts: RegistryFacts, rule_id: int) -> KeptRule:
     if found is None:
         raise NotFound(f"registry '{facts.name}' has no protection policy {rule_id}")
     return found
+
+
+def _texts(kept: KeptRule) -> Iterable[str]:
+    return kept.rule.scope.pattern, kept.rule.tag.pattern

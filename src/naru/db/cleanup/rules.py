@@ -42,10 +42,10 @@ def enabled(tx: Connection, registry_id: int) -> list[Rule]:
     return [_kept(row).rule for row in tx.execute(asked)]
 
 
-def list_rules(tx: Connection, registry_id: int, offset: int, limit: int) -> tuple[list[KeptRule], int]:
-    """A page of the policies, oldest first, and the total."""
-    asked = select(*_COLUMNS).where(_c.registry_id == registry_id).order_by(_c.id).offset(offset).limit(limit)
-    return [_kept(row) for row in tx.execute(asked)], count_rules(tx, registry_id)
+def list_rules(tx: Connection, registry_id: int) -> list[KeptRule]:
+    """The policies, oldest first: ``services.cleanup.policies.MAX_RULES`` at most."""
+    asked = select(*_COLUMNS).where(_c.registry_id == registry_id).order_by(_c.id)
+    return [_kept(row) for row in tx.execute(asked)]
 
 
 def count_rules(tx: Connection, registry_id: int) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from naru.core.patterns import Selector
 from naru.core.webhooks import Events, PayloadFormat, TargetKind
@@ -97,14 +98,19 @@ def _read(tx: Connection, hooks: Sequence[Mapping[str, object]]) -> list[Webhook
     ]
 
 
-def page(tx: Connection, registry_id: int, keyword: str | None, offset: int, limit: int) -> tuple[list[Webhook], int]:
-    """Webhooks in the order in which they were made, and how many there are."""
-    asked = select(webhooks).where(_hook.registry_id == registry_id)
-    if keyword:
-        asked = asked.where(_hook.name.icontains(keyword, autoescape=True))
-    total = int(tx.execute(select(func.count()).select_from(asked.subquery())).scalar_one())
-    rows = tx.execute(asked.order_by(_hook.id).offset(offset).limit(limit)).mappings().all()
-    return _read(tx, rows), total  # type: ignore[arg-type]
+#: What the list can be sorted by.
+ORDERS: dict[str, Callable[[Webhook], Any]] = {
+    "id": lambda one: one.id,
+    "name": lambda one: one.name,
+    "creation_time": lambda one: one.created_at,
+    "update_time": lambda one: one.updated_at,
+}
+
+
+def of_registry(tx: Connection, registry_id: int) -> list[Webhook]:
+    """Webhooks in the order in which they were made: ``services.webhooks.policies.MAX_WEBHOOKS`` at most."""
+    asked = select(webhooks).where(_hook.registry_id == registry_id).order_by(_hook.id)
+    return _read(tx, tx.execute(asked).mappings().all())  # type: ignore[arg-type]
 
 
 def find(tx: Connection, registry_id: int, webhook_id: int) -> Webhook | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,10 +17,18 @@ from naru.db.cleanup import rules as rows
 from naru.db.cleanup.rules import KeptRule
 from naru.db.engine import Database
 from naru.services.cleanup.jobs import CleanUpRegistry
+from naru.services.lists import ALL, Asked, part
 from naru.services.registries import registry_in
 
 #: NCR has no limit; nobody comes near this one. Each artifact is compared with all of them.
 MAX_RULES = 1000
+#: What the list can be sorted by.
+RULE_ORDERS: dict[str, Callable[[KeptRule], Any]] = {
+    "id": lambda one: one.rule.id,
+    "scope": lambda one: one.rule.scope.pattern,
+    "tag": lambda one: one.rule.tag.pattern,
+    "disabled": lambda one: one.disabled,
+}
 #: Runs to come that are shown.
 NEXT_RUNS = 5
 
@@ -38,16 +47,14 @@ class Cleanup:
         self._database = database
         self._clock = clock
 
-    async def list(
-        self, grant: ProjectGrant, registry_id: int, offset: int = 0, limit: int = 100
-    ) -> tuple[list[KeptRule], int]:
-        """A page of the policies, oldest first, and the total. ``NameUnknown``."""
+    async def list(self, grant: ProjectGrant, registry_id: int, asked: Asked = ALL) -> tuple[list[KeptRule], int]:
+        """A page of them, oldest first unless asked otherwise, and the total. ``NameUnknown``, ``BadRequest``."""
         grant.require(Permission.VIEW)
 
-        def read(tx: Any) -> tuple[list[KeptRule], int]:
-            return rows.list_rules(tx, registry_in(tx, grant, registry_id).facts.id, offset, limit)
+        def read(tx: Any) -> list[KeptRule]:
+            return rows.list_rules(tx, registry_in(tx, grant, registry_id).facts.id)
 
-        return await self._database.read(read)
+        return part(await self._database.read(read), asked, RULE_ORDERS, "id", _texts)
 
     async def add(self, grant: ProjectGrant, registry_id: int, rule: Rule, *, disabled: bool = False) -> int:
         """The id of the policy; it counts from the next run on. ``NameUnknown``; ``Conflict`` for one that is there
@@ -167,3 +174,7 @@ def _rule(tx: Any, facts: RegistryFacts, rule_id: int) -> KeptRule:
 
 def _key(facts: RegistryFacts) -> str:
     return f"cleanup:{facts.id}"
+
+
+def _texts(kept: KeptRule) -> Iterable[str]:
+    return kept.rule.scope.pattern, kept.rule.tag.pattern

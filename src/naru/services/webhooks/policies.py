@@ -6,7 +6,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from naru.core.audit import Action
@@ -22,6 +22,7 @@ from naru.db.webhooks import history
 from naru.db.webhooks import policies as rows
 from naru.db.webhooks.history import Delivery, Filter, TryRow
 from naru.db.webhooks.policies import Target, Webhook
+from naru.services.lists import ALL, Asked, part
 from naru.services.vault import Vault
 from naru.services.webhooks.deliveries import STEP, Deliveries, one_line
 from naru.services.webhooks.sending import AUTH_PURPOSE, SECRET_PURPOSE
@@ -79,12 +80,11 @@ class Webhooks:
         self._check = check
         self._changed = changed
 
-    async def page(
-        self, grant: ProjectGrant, registry: RegistryFacts, keyword: str | None, offset: int, limit: int
-    ) -> tuple[list[Webhook], int]:
-        """Webhooks of the registry and the total."""
+    async def page(self, grant: ProjectGrant, registry: RegistryFacts, asked: Asked = ALL) -> tuple[list[Webhook], int]:
+        """Webhooks of the registry, oldest first unless asked otherwise, and the total. ``BadRequest``."""
         grant.require(Permission.VIEW)
-        return await self._database.read(lambda tx: rows.page(tx, registry.id, keyword, offset, limit))
+        found = await self._database.read(lambda tx: rows.of_registry(tx, registry.id))
+        return part(found, asked, rows.ORDERS, "id", lambda one: (one.name,))
 
     async def view(self, grant: ProjectGrant, registry: RegistryFacts, webhook_id: int) -> Webhook:
         """``NotFound``."""
@@ -154,7 +154,8 @@ class Webhooks:
             rows.change(tx, webhook, values, kept, added)
             if enabled:
                 rows.resume(tx, webhook_id)
-            noted = _noted(events, [*kept.values(), *added], values)
+            before = _noted(webhook.events, [asdict(one) for one in webhook.targets], {"enabled": webhook.enabled})
+            noted = _noted(events, [*kept.values(), *added], values) | {"before": before}
             self._record(tx, grant, registry, Action.WEBHOOK_UPDATE, str(values["name"]), noted)
 
         await self._database.write(apply)

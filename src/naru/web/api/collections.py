@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from naru.web.api.access import ServiceAdministrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.executions import ExecutionAnswer, ExecutionId, ExecutionsAnswer, WantedStatus, shown
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Numbers, tell_total
 from naru.web.api.routing import Router
 
 accounts = Router(tags=["collection of garbage"])
@@ -35,7 +35,7 @@ async def list_collections(
     response: Response,
     grant: ServiceAdministrator,
     services: Services,
-    page: Page,
+    page: Numbers,
     status: WantedStatus = None,
 ) -> ExecutionsAnswer:
     """Those that freed something or were asked for; what each freed is its `detail`."""

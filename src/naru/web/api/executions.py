@@ -12,7 +12,7 @@ from naru.core.jobs import Status
 from naru.services.jobs import Execution, Task
 from naru.web.api.access import Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Numbers, tell_total
 from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
 
@@ -146,14 +146,14 @@ async def list_executions(
     response: Response,
     grant: Viewer,
     services: Services,
-    page: Page,
+    page: Numbers,
     status: WantedStatus = None,
     kind: Annotated[str | None, Query(max_length=64, description="Those of this kind alone.")] = None,
     registry_id: Annotated[
         Number | None, Query(alias="registryId", ge=1, le=_MAX_ID, description="Those of this registry alone.")
     ] = None,
 ) -> ExecutionsAnswer:
-    """Cleanup and the like, of all registries, for as long as history is kept. Not sorted otherwise, not searched."""
+    """Cleanup and the like, of all registries, the newest first, for as long as history is kept."""
     found, total = await services.jobs.list(
         grant,
         registry_id=registry_id,
@@ -178,7 +178,7 @@ async def list_execution_tasks(
     response: Response,
     grant: Viewer,
     services: Services,
-    page: Page,
+    page: Numbers,
     execution_id: ExecutionId,
     status: WantedStatus = None,
 ) -> TasksAnswer:

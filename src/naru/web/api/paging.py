@@ -44,16 +44,41 @@ class Paging:
         return self.page_size
 
 
-def paging(
+def numbers(
     page: Annotated[Number, Query(ge=1, le=1_000_000, description="Number of the page, from 1 on.")] = 1,
     page_size: Annotated[Number, Query(ge=1, le=MAX_PAGE_SIZE, description="Items on a page.")] = 10,
+) -> Paging:
+    return Paging(page, page_size, None, None)
+
+
+def unsorted(request: Request, numbers: Annotated[Paging, Depends(numbers)]) -> Paging:
+    if "sort" in request.query_params:  # else somebody would take what comes for sorted
+        raise BadRequest("this list has one order: send no 'sort'")
+    return numbers
+
+
+def in_one_order(request: Request, page: Annotated[Paging, Depends(unsorted)]) -> Paging:
+    if "q" in request.query_params:
+        raise BadRequest("this list is not searched: send no 'q'")
+    return page
+
+
+def searched(
+    page: Annotated[Paging, Depends(unsorted)],
+    q: Annotated[str | None, Query(max_length=256, description="A part of what is listed.")] = None,
+) -> Paging:
+    return replace(page, q=q or None)
+
+
+def paging(
+    numbers: Annotated[Paging, Depends(numbers)],
     q: Annotated[str | None, Query(max_length=256, description="Keyword that names must hold.")] = None,
     sort: Annotated[
         str | None,
         Query(max_length=32, pattern="^-?[a-z_]+$", description="Field to sort by; `-` before it: descending."),
     ] = None,
 ) -> Paging:
-    return Paging(page, page_size, q or None, sort)
+    return replace(numbers, q=q or None, sort=sort)
 
 
 def walking(
@@ -74,6 +99,9 @@ def walking(
     return replace(page, cursor=cursor)
 
 
+#: Of a history, which has one order; of one that is searched, too.
+Numbers = Annotated[Paging, Depends(in_one_order)]
+Searched = Annotated[Paging, Depends(searched)]
 #: Of a list whose pages have numbers alone, and of one that has cursors as well.
 Page = Annotated[Paging, Depends(paging)]
 Walk = Annotated[Paging, Depends(walking)]

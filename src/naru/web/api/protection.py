@@ -62,9 +62,10 @@ def _shown(kept: KeptRule) -> ImmutableTagRule:
 async def list_immutable_tag_rules(
     request: Request, response: Response, grant: Viewer, services: Services, registry_id: RegistryId, page: Page
 ) -> ImmutableTagRulesAnswer:
-    """The policies for protected tags of a registry."""
+    """The policies for protected tags of a registry, the oldest first. `q` is a part of a pattern. `sort`: `id`,
+    `scope`, `tag`, `disabled`."""
     facts = await find_registry(grant, services, request, registry_id)
-    found, total = await services.protection.list(grant, facts.id, page.offset, page.limit)
+    found, total = await services.protection.list(grant, facts.id, page.asked)
     tell_total(request, response, page, total)
     return ImmutableTagRulesAnswer(immutable_tag_rules=[_shown(one) for one in found])
 

@@ -136,7 +136,7 @@ def shown(view: RegistryView, grant: ProjectGrant, services: Services, transport
 async def list_registries(
     request: Request, response: Response, grant: Viewer, services: Services, transport: Transport, page: Walk
 ) -> RegistriesAnswer:
-    """The registries of the project; `q` is a part of the name."""
+    """The registries of the project; `q` is a part of the name. `sort`: `name`, `creation_time`, `update_time`."""
     found = await services.registries.list(grant, page.asked)
     tell_page(request, response, page, found)
     return RegistriesAnswer(registries=[shown(one, grant, services, transport) for one in found.items])

@@ -12,7 +12,7 @@ from naru.services.webhooks import Delivery, Filter, TryRow, event_id, sent_head
 from naru.web.api.access import Manager, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import microseconds
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Numbers, tell_total
 from naru.web.api.policies import id_of
 from naru.web.api.registries import NameOrId
 from naru.web.api.routing import Number, Router, Time
@@ -182,7 +182,7 @@ async def list_webhook_deliveries(
     name_or_id: NameOrId,
     policy_id: WebhookId,
     wanted: Annotated[Filter, Depends(_filter)],
-    page: Page,
+    page: Numbers,
 ) -> WebhookDeliveriesAnswer:
     """The newest first. Those that ended longer than the server's `webhook_history_days` ago are removed; the total
     counts 10,000 at most."""

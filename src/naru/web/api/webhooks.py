@@ -209,9 +209,10 @@ def _selector(wanted: WantedSelector | None) -> PureSelector | None:
 async def list_webhooks(
     request: Request, response: Response, grant: Viewer, services: Services, name_or_id: NameOrId, page: Page
 ) -> WebhookPoliciesAnswer:
-    """The webhooks of a registry, the oldest first; `q` is a part of the name."""
+    """The webhooks of a registry, the oldest first; `q` is a part of the name. `sort`: `id`, `name`, `creation_time`,
+    `update_time`."""
     facts = await find_registry(grant, services, request, name_or_id)
-    found, total = await services.webhooks.page(grant, facts, page.q, page.offset, page.limit)
+    found, total = await services.webhooks.page(grant, facts, page.asked)
     tell_total(request, response, page, total)
     return WebhookPoliciesAnswer(policies=[_policy(one) for one in found])
 

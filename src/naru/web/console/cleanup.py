@@ -12,7 +12,7 @@ from naru.core.cron import Cron, time_zone
 from naru.core.errors import BadRequest, NotFound
 from naru.core.permissions import Permission, RegistryFacts
 from naru.services.cleanup import KeptRule
-from naru.services.cleanup.policies import MAX_RULES, NEXT_RUNS
+from naru.services.cleanup.policies import NEXT_RUNS
 from naru.web.console import selectors
 from naru.web.console.formats import wall_clock
 from naru.web.console.language import N_
@@ -36,7 +36,7 @@ PRESETS = {
 async def show(view: View) -> Response:
     services, grant = view.services, view.grant
     facts = await view.registry()
-    rules, _total = await services.cleanup.list(grant, facts.id, limit=MAX_RULES)
+    rules, _total = await services.cleanup.list(grant, facts.id)
     runs, count = await services.cleanup_runs.executions(grant, facts.id, limit=LAST_RUNS)
     working = next((one for one in runs if one.ended_at is None), None)
     timetable = await services.cleanup.timetable(grant, facts.id)
@@ -61,7 +61,7 @@ async def show(view: View) -> Response:
 
 async def _rule(view: View, facts: RegistryFacts) -> KeptRule:
     number = view.part_number("rule")
-    found, _total = await view.services.cleanup.list(view.grant, facts.id, limit=MAX_RULES)
+    found, _total = await view.services.cleanup.list(view.grant, facts.id)
     for one in found:
         if one.rule.id == number:
             return one
@@ -235,7 +235,7 @@ async def test(view: View) -> Response:
 
 async def run_form(view: View) -> Response:
     facts = await view.registry()
-    rules, _total = await view.services.cleanup.list(view.grant, facts.id, limit=MAX_RULES)
+    rules, _total = await view.services.cleanup.list(view.grant, facts.id)
     enabled = sum(not one.disabled for one in rules)
     return await view.render("cleanup/run.html", registry=facts.name, enabled=enabled)
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from naru.core.errors import NotFound
 from naru.core.permissions import Permission
-from naru.services.protection import MAX_RULES, KeptRule, Wanted
+from naru.services.protection import KeptRule, Wanted
 from naru.web.console import selectors
 from naru.web.console.language import N_
 from naru.web.console.registries import show_tab
@@ -19,14 +19,14 @@ RULE = RULES + "/{rule}"
 
 async def show(view: View) -> Response:
     facts = await view.registry()
-    found, _total = await view.services.protection.list(view.grant, facts.id, limit=MAX_RULES)
+    found, _total = await view.services.protection.list(view.grant, facts.id)
     return await show_tab(view, "protection", "protection/tab.html", rules=found)
 
 
 async def _rule(view: View) -> KeptRule:
     facts = await view.registry()
     number = view.part_number("rule")
-    found, _total = await view.services.protection.list(view.grant, facts.id, limit=MAX_RULES)
+    found, _total = await view.services.protection.list(view.grant, facts.id)
     for one in found:
         if one.rule.id == number:
             return one

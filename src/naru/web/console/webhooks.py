@@ -25,7 +25,7 @@ STATUSES = ("Pending", "Success", "Error")
 
 async def show(view: View) -> Response:
     facts = await view.registry()
-    found, _total = await view.services.webhooks.page(view.grant, facts, None, 0, MAX_WEBHOOKS)
+    found, _total = await view.services.webhooks.page(view.grant, facts)
     return await show_tab(view, "webhooks", "webhooks/tab.html", hooks=found, most=MAX_WEBHOOKS)
 
 

@@ -39,7 +39,7 @@ from naru.web.api.cleanup.models import (
     WantedRetentionTag,
 )
 from naru.web.api.envelope import Envelope
-from naru.web.api.paging import Page, tell_total
+from naru.web.api.paging import Numbers, Page, Searched, tell_total
 from naru.web.api.policies import RegistryId, RuleId, Selector, WantedSelector, id_of, selector
 from naru.web.api.routing import Number, Router
 from naru.web.api.times import rfc3339
@@ -130,9 +130,10 @@ def _verdict(one: VerdictRow) -> VerdictModel:
 async def list_retention_rules(
     request: Request, response: Response, grant: Viewer, services: Services, registry_id: RegistryId, page: Page
 ) -> RetentionRulesAnswer:
-    """The policies for what a registry keeps, the oldest first."""
+    """The policies for what a registry keeps, the oldest first. `q` is a part of a pattern. `sort`: `id`, `scope`,
+    `tag`, `disabled`."""
     facts = await find_registry(grant, services, request, registry_id)
-    found, total = await services.cleanup.list(grant, facts.id, page.offset, page.limit)
+    found, total = await services.cleanup.list(grant, facts.id, page.asked)
     tell_total(request, response, page, total)
     return RetentionRulesAnswer(retention_rules=[_shown(one) for one in found])
 
@@ -200,7 +201,7 @@ async def change_retention_rule(
 
 @router.get(_RUNS, summary="List runs of the cleanup")
 async def list_retention_executions(
-    request: Request, response: Response, grant: Viewer, services: Services, registry_id: RegistryId, page: Page
+    request: Request, response: Response, grant: Viewer, services: Services, registry_id: RegistryId, page: Numbers
 ) -> RetentionExecutionsAnswer:
     """The history, tests as well."""
     facts = await find_registry(grant, services, request, registry_id)
@@ -247,7 +248,7 @@ async def list_retention_tasks(
     services: Services,
     registry_id: RegistryId,
     execution_id: ExecutionId,
-    page: Page,
+    page: Numbers,
 ) -> RetentionTasksAnswer:
     """How many artifacts of each image there were, and how many were kept. Images that no policy is about are not
     there."""
@@ -282,7 +283,7 @@ async def list_verdicts(
     registry_id: RegistryId,
     execution_id: ExecutionId,
     task_id: TaskId,
-    page: Page,
+    page: Searched,
     verdict: Annotated[
         list[Verdict] | None, Query(max_length=4, description="Only these; may come several times.")
     ] = None,

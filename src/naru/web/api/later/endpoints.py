@@ -11,7 +11,7 @@ from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.later.shared import TIME, not_yet
-from naru.web.api.paging import Page
+from naru.web.api.paging import Numbers
 from naru.web.api.routing import Router
 
 router = Router(tags=["image caches"])
@@ -82,7 +82,7 @@ class ChangedEndpoint(Body):
 
 
 @router.get("/endpoints", summary="List image caches")
-async def list_endpoints(_grant: Viewer, _page: Page) -> EndpointsAnswer:
+async def list_endpoints(_grant: Viewer, _page: Numbers) -> EndpointsAnswer:
     """The registries whose images the project caches."""
     raise not_yet(_WHAT)
 

@@ -8,7 +8,7 @@ from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.later.shared import CRON, TIME, ExecutionId, PolicyId, TaskId, not_yet
-from naru.web.api.paging import Page
+from naru.web.api.paging import Numbers
 from naru.web.api.routing import Router
 
 router = Router(tags=["replication"])
@@ -175,7 +175,7 @@ class NewReplicationExecution(Body):
 
 
 @router.get(_POLICIES, summary="List replications")
-async def list_replications(_grant: Viewer, _page: Page) -> ReplicationPoliciesAnswer:
+async def list_replications(_grant: Viewer, _page: Numbers) -> ReplicationPoliciesAnswer:
     """The replications of the project."""
     raise not_yet(_WHAT)
 
@@ -205,7 +205,7 @@ async def delete_replication(_grant: Manager, policy_id: PolicyId) -> Envelope:
 
 
 @router.get(_RUNS, summary="List runs of replications")
-async def list_replication_executions(_grant: Viewer, _page: Page) -> ReplicationExecutionsAnswer:
+async def list_replication_executions(_grant: Viewer, _page: Numbers) -> ReplicationExecutionsAnswer:
     """The history of all replications of the project."""
     raise not_yet(_WHAT)
 
@@ -217,7 +217,7 @@ async def run_replication(_grant: Manager, wanted: NewReplicationExecution) -> E
 
 
 @router.get(_RUNS + "/{executionId}/tasks", summary="List the images of a replication run")
-async def list_replication_tasks(_grant: Viewer, execution_id: ExecutionId, _page: Page) -> ReplicationTasksAnswer:
+async def list_replication_tasks(_grant: Viewer, execution_id: ExecutionId, _page: Numbers) -> ReplicationTasksAnswer:
     """What was copied to where, and how it went."""
     raise not_yet(_WHAT)
 
