@@ -78,7 +78,8 @@ async def test_the_common_cve_allowlist(naru: Naru) -> None:
     assert shown["items"] == [{"cve_id": "CVE-2024-1"}, {"cve_id": "CVE-2024-2"}]
     assert await viewer.refused("PUT", "/CVEAllowlist", wanted) == 10003
     (noted,) = (await admin.call("GET", "/audit-logs?action=cve_allowlist.update"))["audit_logs"]
-    assert (noted["resource"], noted["detail"]) == ("CVEAllowlist", {"items": ["CVE-2024-1", "CVE-2024-2"]})
+    cves = ["CVE-2024-1", "CVE-2024-2"]
+    assert (noted["resource"], noted["detail"]) == ("CVEAllowlist", {"items": cves, "added": cves, "removed": []})
     assert (await admin.call("GET", "/registries/team"))["registry"]["cve_allowlist"]["items"] == []
     await admin.call("PUT", "/CVEAllowlist", {"items": []})
     assert (await admin.call("GET", "/CVEAllowlist"))["cve_allowlist"]["items"] == []

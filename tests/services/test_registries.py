@@ -85,6 +85,21 @@ async def test_a_push_into_a_registry_that_is_deleted_meanwhile(naru: Naru) -> N
     assert [blob async for blob in naru.core.blobs.list()] == []
 
 
+async def test_a_change_by_this_process_counts_at_once(naru: Naru) -> None:
+    """Whatever was remembered of the registry, and of who was let in a moment ago."""
+    await make.image(naru.admin, "team/app", "1.0")
+    token = await naru.token(naru.admin, "repository:team/app:pull")
+    nobody = naru.anonymous
+    for change, anybody, signed_in in [
+        ({"anonymous_pull": True}, 200, 200),
+        ({"public_uri": False}, 401, 403),
+        ({"anonymous_pull": False, "public_uri": True}, 401, 200),
+    ]:
+        await naru.change_registry("team", **change)
+        assert (await nobody.get("/v2/team/app/manifests/1.0")).status == anybody
+        assert (await token.get("/v2/team/app/manifests/1.0")).status == signed_in
+
+
 async def test_a_change_counts_within_seconds(naru: Naru) -> None:
     await make.image(naru.admin, "team/app", "1.0")
     for change, nobody, admin in [

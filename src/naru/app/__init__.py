@@ -171,7 +171,7 @@ class Application:
             changed=services.guard.forget,
         )
         self.jobs = Jobs(database=database, clock=clock, history_days=settings.job_history_days)
-        core.registries.when_deleted(services.guard.forget)
+        core.registries.when_changed(services.guard.forget)
         self._metrics = Metrics(
             active=lambda: self.drain.active,
             dropped=lambda: self._access_log.dropped,

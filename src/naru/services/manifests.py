@@ -134,9 +134,10 @@ class Manifests:
             stored = image_rows.store_artifact(
                 tx, grant.registry.id, image_id, manifest, str(digest), body, held, accessory, now
             )
-            self._set_tags(tx, grant, name, image_id, manifest, accessory, stored, str(digest), tags, now)
+            moved = self._set_tags(tx, grant, name, image_id, manifest, accessory, stored, str(digest), tags, now)
             # (5) What happened, for those who ask later.
-            self._record(tx, grant, name, Action.ARTIFACT_PUSH, tags[0] if tags else digest, digest, tags=list(tags))
+            first = tags[0] if tags else digest
+            self._record(tx, grant, name, Action.ARTIFACT_PUSH, first, digest, tags=list(tags), before=moved or None)
             outbox.tell(tx, grant.registry.id, Events.PUSH, now, grant.actor, name.image, str(digest), tags)
             return image_id
 
@@ -156,8 +157,11 @@ class Manifests:
         digest: str,
         tags: Sequence[str],
         now: int,
-    ) -> None:
-        """Tags, counts and limits of a push. The limits are the last rule: they look at the numbers after it."""
+    ) -> dict[str, str]:
+        """Tags, counts and limits of a push. The limits are the last rule: they look at the numbers after it.
+
+        What the tags named that were moved, by tag.
+        """
         actor = grant.actor.name
         changes = [image_rows.set_tag(tx, image_id, tag, stored.artifact_id, digest, actor, now) for tag in tags]
         touched = {change.before for change in changes if change.before is not None}
@@ -178,6 +182,7 @@ class Manifests:
             for tag, change in zip(tags, changes, strict=True):
                 if change.changed:
                     self._record(tx, grant, name, Action.TAG_CREATE, tag, digest, before=change.before)
+        return {tag: one.before for tag, one in zip(tags, changes, strict=True) if one.changed and one.before}
 
     def _record(
         self,

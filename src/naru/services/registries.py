@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +115,7 @@ class RegistryView:
 class Registries:
     def __init__(self, *, database: Database, clock: Clock, limit_per_project: int) -> None:
         self._database = database
-        self._deleted: list[Callable[[], object]] = []
+        self._changed: list[Callable[[], object]] = []
         self._clock = clock
         self._limit = limit_per_project
 
@@ -190,13 +190,15 @@ class Registries:
             rows.change_registry(tx, registry_id, dict(change.values), now)
             name = found.facts.name
             if change.values:
-                audit.record(tx, grant.project.id, now, Action.REGISTRY_UPDATE, grant.actor, name, change.values)
+                detail: dict[str, object] = {"before": _values(found, change.values), "after": dict(change.values)}
+                audit.record(tx, grant.project.id, now, Action.REGISTRY_UPDATE, grant.actor, name, detail)
             if change.cves is not None:
+                detail = _listed(rows.allowed(tx, registry_id), change.cves)
                 rows.set_allowed(tx, registry_id, change.cves)
-                detail = {"items": list(change.cves)}
                 audit.record(tx, grant.project.id, now, Action.CVE_ALLOWLIST_UPDATE, grant.actor, name, detail)
 
         await self._database.write(apply)
+        self._tell()
 
     async def common_cves(self, grant: ProjectGrant) -> Sequence[str]:
         """The CVEs that registries without a list of their own overlook."""
@@ -210,8 +212,8 @@ class Registries:
         now = self._clock.now()
 
         def store(tx: Any) -> None:
+            detail = _listed(rows.common_cves(tx, grant.project.id), cves)
             rows.set_common_cves(tx, grant.project.id, cves)
-            detail = {"items": sorted(set(cves))}
             audit.record(tx, grant.project.id, now, Action.CVE_ALLOWLIST_UPDATE, grant.actor, "CVEAllowlist", detail)
 
         await self._database.write(store)
@@ -239,12 +241,27 @@ class Registries:
             audit.record(tx, grant.project.id, now, Action.REGISTRY_DELETE, grant.actor, name, detail)
 
         await self._database.write(remove)
-        for told in self._deleted:
+        self._tell()
+
+    def when_changed(self, told: Callable[[], object]) -> None:
+        """``told`` is called after each change or deletion by this process: for who remembers facts of registries."""
+        self._changed.append(told)
+
+    def _tell(self) -> None:
+        for told in self._changed:
             told()
 
-    def when_deleted(self, told: Callable[[], object]) -> None:
-        """``told`` is called after each deletion by this process: for who remembers facts of registries."""
-        self._deleted.append(told)
+
+def _values(registry: Registry, columns: Iterable[str]) -> dict[str, object]:
+    """What the columns hold, for the audit log."""
+    facts = registry.facts
+    return {name: getattr(registry if hasattr(registry, name) else facts, name) for name in columns}
+
+
+def _listed(before: Iterable[str], after: Iterable[str]) -> dict[str, object]:
+    """Of an allowlist, for the audit log: what it holds now, and what came and went."""
+    was, now = {*before}, {*after}
+    return {"items": sorted(now), "added": sorted(now - was), "removed": sorted(was - now)}
 
 
 def check_cves(cves: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ class Keys:
                     f"user {shown(user.name)} has {used} access keys, the limit is {KEYS_PER_USER}; delete one first"
                 )
             rows.add_key(tx, owner, new.access_key, hash_generated(new.secret), label, now, expires_at)
-            detail = {"user": user.name, "label": label}
+            detail = {"user": user.name, "label": label, "expires_at": expires_at}
             audit.record_of_account(tx, owner, now, Action.KEY_CREATE, grant.actor, new.access_key, detail)
 
         await self._database.write(add)
@@ -197,7 +197,7 @@ class Keys:
                     "Take the roles in this project instead"
                 )
             self._apply(tx, key, {"enabled": False}, grant)
-            detail = {"user": key.user_name, "enabled": False}
+            detail = {"user": key.user_name, "before": {"enabled": key.enabled}, "after": {"enabled": False}}
             now = self._clock.now()
             audit.record(tx, grant.project.id, now, Action.KEY_UPDATE, grant.actor, access_key, detail)
 
@@ -206,7 +206,8 @@ class Keys:
     def _apply(self, tx: Any, key: AccessKey, values: dict[str, object], grant: AccountGrant | ProjectGrant) -> None:
         rows.change_key(tx, key.id, values)
         if values:
-            detail = {"user": key.user_name} | values
+            before = {name: getattr(key, name) for name in values}
+            detail = {"user": key.user_name, "before": before, "after": values}
             now = self._clock.now()
             audit.record_of_account(tx, key.user_id, now, Action.KEY_UPDATE, grant.actor, key.access_key, detail)
 

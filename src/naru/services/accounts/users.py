@@ -99,14 +99,13 @@ class Users:
         """``Conflict`` when no enabled service administrator would be left."""
         grant.require_service_admin()
         values: dict[str, object] = {}
-        noted: dict[str, object] = {}
         for name in ("enabled", "service_admin"):
             if getattr(change, name) is not None:
-                values[name] = noted[name] = getattr(change, name)
+                values[name] = getattr(change, name)
+        after = dict(values)
         if change.password is not None:
             grant.require_secret()
             values["password_hash"] = await self._hash(change.password)
-            noted["password"] = "changed"  # noqa: S105 - a note, no secret
         now = self._clock.now()
 
         def apply(tx: Any) -> AccountView:
@@ -114,6 +113,9 @@ class Users:
             if change.enabled is False or change.service_admin is False:
                 _keep_one_service_admin(tx, user)
             rows.change_user(tx, user_id, values)
+            noted: dict[str, object] = {"password": "changed"} if change.password is not None else {}
+            if after:
+                noted |= {"before": {name: getattr(user, name) for name in after}, "after": after}
             if noted:
                 audit.record_of_account(tx, user_id, now, Action.USER_UPDATE, grant.actor, user.name, noted)
             return _view(tx, user_by_id(tx, user_id))

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from naru.core.audit import Action
 from naru.core.cleanup import Verdict
 from naru.core.errors import Conflict, NotFound
 from naru.core.jobs import Trigger
 from naru.core.permissions import Permission, ProjectGrant, RegistryFacts
 from naru.core.ports import Clock
-from naru.db import queue
+from naru.db import audit, queue
 from naru.db.cleanup import runs
 from naru.db.cleanup.runs import Execution, ImageTask, VerdictRow
 from naru.db.engine import Database
@@ -70,13 +71,18 @@ class CleanupRuns:
         has ended. ``NameUnknown``, ``NotFound``."""
         grant.require(Permission.MANAGE)
 
-        def step(tx: Any) -> bool:
+        def first(tx: Any) -> bool:
             facts = registry_in(tx, grant, registry_id).facts
-            found = _execution(tx, facts, execution_id)
-            return found.ended_at is None and queue.request_stop(tx, execution_id, now=self._clock.now())
+            if _execution(tx, facts, execution_id).ended_at is not None:
+                return False
+            now, detail = self._clock.now(), {"kind": runs.RUN, "subject": facts.name}
+            resource = f"executions/{execution_id}"
+            audit.record(tx, facts.project_id, now, Action.JOB_STOP, grant.actor, resource, detail)
+            return queue.request_stop(tx, execution_id, now=now)
 
-        while await self._database.write(step):
-            pass
+        more = await self._database.write(first)
+        while more:
+            more = await self._database.write(lambda tx: queue.request_stop(tx, execution_id, now=self._clock.now()))
 
     async def executions(
         self, grant: ProjectGrant, registry_id: int, offset: int = 0, limit: int = 100
