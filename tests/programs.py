@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
+from importlib import metadata
 
 import pytest
 
@@ -33,3 +35,17 @@ def program(name: str) -> str:
         absent(name, "it is not installed")
     assert path is not None
     return path
+
+
+def find_of_wheel(distribution: str, name: str) -> str | None:
+    """The path of the program that a Python package brings, else of one on the path."""
+    with suppress(metadata.PackageNotFoundError):
+        for file in metadata.files(distribution) or ():
+            if file.name == name:
+                return str(file.locate())
+    return shutil.which(name)
+
+
+def of_wheel(distribution: str, name: str) -> str:
+    """As ``find_of_wheel``; the running test ends here when there is none."""
+    return find_of_wheel(distribution, name) or program(name)

