@@ -8,7 +8,8 @@ import pytest
 
 from naru.core.permissions import Role
 from naru.web.api import document, later
-from naru.web.api.app import PREFIX, build_api
+from naru.web.api.app import build_api
+from naru.web.api.routing import PROJECT
 from tests import make
 from tests.api.client import api
 from tests.conftest import Naru
@@ -16,7 +17,7 @@ from tests.conftest import Naru
 DOCUMENT = build_api(cast(Any, None)).openapi()
 LATER = {route.name for module in later.MODULES for route in module.router.routes if hasattr(route, "name")}
 OPERATIONS = [
-    (method, path.removeprefix(PREFIX), operation)
+    (method, path.removeprefix(PROJECT), operation)
     for path, method, operation in document.operations(DOCUMENT)
     if operation["operationId"] in LATER
 ]

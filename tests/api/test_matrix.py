@@ -19,7 +19,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from naru.core.permissions import Role
 from naru.web.api.access import Needs, NeedsAccount
-from naru.web.api.app import PREFIX, build_api
+from naru.web.api.app import build_api
+from naru.web.api.routing import PROJECT
 from tests import make
 from tests.asgi import Answer, Client
 from tests.conftest import ADMIN_KEY, ADMIN_SECRET, Naru
@@ -83,7 +84,7 @@ class Operation:
     @property
     def need(self) -> str:
         """What the tables say."""
-        path = self.path.replace(PREFIX, "{project}")
+        path = self.path.replace(PROJECT, "{project}")
         for method, pattern, need in NEEDS:
             if re.fullmatch(method, self.method) and re.fullmatch(pattern.replace("{project}", r"\{project\}"), path):
                 return need
@@ -117,7 +118,7 @@ def guards(dependant: Dependant) -> list[Needs | NeedsAccount]:
 def test_every_operation_has_one_guard(operation: Operation) -> None:
     """Of the right kind: in a project, whoever has a role there; outside, an account."""
     (guard,) = guards(operation.dependant)
-    assert isinstance(guard, Needs) == operation.path.startswith(PREFIX)
+    assert isinstance(guard, Needs) == operation.path.startswith(PROJECT)
     if isinstance(guard, NeedsAccount):
         assert guard.service_admin == (operation.need == INSTALLATION)
 
@@ -141,7 +142,7 @@ class Person:
             return UNAUTHORIZED
         if operation.need == OWN or self.installation:
             return ALLOWED
-        if operation.path.startswith(PREFIX) and not self.may:
+        if operation.path.startswith(PROJECT) and not self.may:
             return UNKNOWN  # as if there were no such project
         if operation.need == INSTALLATION:
             return DENIED
@@ -239,7 +240,7 @@ async def test_a_project_that_is_absent_looks_like_one_of_others(naru: Naru) -> 
     key = await naru.accounts.create_key("somebody")
     appkey = (await naru.core.operator()).project.appkey
     for operation in OPERATIONS:
-        if operation.path.startswith(PREFIX):
+        if operation.path.startswith(PROJECT):
             body = b"{}" if operation.method in {"POST", "PUT"} else b""
             headers = key_headers(key.access_key, key.secret) | {"content-type": "application/json"}
             client = naru.anonymous

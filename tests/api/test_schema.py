@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 
 from naru.core.errors import NaruError
 from naru.web.api import document
-from naru.web.api.app import PREFIX, build_api
+from naru.web.api.app import build_api
 from naru.web.api.envelope import CODES
+from naru.web.api.routing import PROJECT
 from tests.api.test_openapi import PUBLISHED
 from tests.make import OCI_MANIFEST, manifest_of, sha256
 from tests.server import ACCESS_KEY, SECRET_KEY, Server, running
@@ -320,7 +321,7 @@ def test_odd_queries_everywhere(fuzzed: Server, thorough: bool) -> None:
 
 def test_changes_of_one_thing_at_a_time(fuzzed: Server) -> None:
     """Eight clients make, change and delete the same registry: each is told how it went, and none of a failure."""
-    base = PREFIX.replace("{appKey}", APPKEY)
+    base = PROJECT.replace("{appKey}", APPKEY)
     seen: Counter[int] = Counter()
     lock = threading.Lock()
 
@@ -346,8 +347,8 @@ def test_changes_of_one_thing_at_a_time(fuzzed: Server) -> None:
 
 def test_the_server_was_never_signed_out(fuzzed: Server) -> None:
     """Last: what came before did not lock the key out, so that it was the operations that were tested."""
-    assert ask(fuzzed, "GET", f"{PREFIX.replace('{appKey}', APPKEY)}/registries", None) == 200
-    assert {PREFIX + one["path"] for one in PUBLISHED} <= {path for _method, path in OPERATIONS}
+    assert ask(fuzzed, "GET", f"{PROJECT.replace('{appKey}', APPKEY)}/registries", None) == 200
+    assert {PROJECT + one["path"] for one in PUBLISHED} <= {path for _method, path in OPERATIONS}
 
 
 def test_the_checks_can_fail() -> None:

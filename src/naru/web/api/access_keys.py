@@ -8,11 +8,11 @@ from naru.services.accounts import KEYS_PER_USER, ROTATE_DAYS, KeyChange, KeyVie
 from naru.web.api.access import Administrator, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import AccessKeyId, Strict, UserId, microseconds
-from naru.web.api.routing import Router, Time
+from naru.web.api.routing import INSTALLATION, PROJECT, Router, Time
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["members"])
-accounts = Router(tags=["access keys"])
+router = Router(PROJECT, tags=["members"])
+accounts = Router(INSTALLATION, tags=["access keys"])
 
 
 class KeyModel(BaseModel):

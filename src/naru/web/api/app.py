@@ -44,7 +44,6 @@ from naru.web.api.services import ApiServices
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/ncr/v2.0/appkeys/{appKey}"
 MODULES = (
     registries,
     images,
@@ -66,7 +65,6 @@ MODULES = (
     *later.MODULES,
 )
 #: Operations outside of projects.
-ACCOUNTS_PREFIX = "/ncr/v2.0"
 ACCOUNT_MODULES = (access_keys, users, projects, collections, audit)
 
 
@@ -102,14 +100,13 @@ def build_api(services: ApiServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        routes=[
+            *(route for module in MODULES for route in module.router.routes),
+            *(route for module in ACCOUNT_MODULES for route in module.accounts.routes),
+            *oauth.router.routes,
+        ],
     )
     api.state.services = services
-    for module in MODULES:
-        api.include_router(module.router, prefix=PREFIX)
-    for module in ACCOUNT_MODULES:
-        api.include_router(module.accounts, prefix=ACCOUNTS_PREFIX)
-    api.include_router(oauth.router)
     api.add_api_route("/api/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     api.add_exception_handler(NaruError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)

@@ -13,12 +13,12 @@ from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.images import ImageName, Reference
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 from naru.web.api.tags import TagModel
 from naru.web.api.tags import shown as shown_tag
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["artifacts"])
+router = Router(PROJECT, tags=["artifacts"])
 
 _ARTIFACTS = "/registries/{registryName}/images/{imageName}/artifacts"
 

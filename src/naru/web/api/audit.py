@@ -18,12 +18,12 @@ from naru.services.audit import AuditPage, Entry, Filter
 from naru.web.api.access import Manager, ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import MAX_PAGE_SIZE
-from naru.web.api.routing import Number, Router, Time, Truth
+from naru.web.api.routing import INSTALLATION, PROJECT, Number, Router, Time, Truth
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["audit log"])
+router = Router(PROJECT, tags=["audit log"])
 #: Outside of projects.
-accounts = Router(tags=["audit log"])
+accounts = Router(INSTALLATION, tags=["audit log"])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A cell that begins so is a formula to some spreadsheet, and runs when the file is opened (OWASP, "CSV Injection").

@@ -9,9 +9,9 @@ from naru.web.api.access import ServiceAdministrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.executions import ExecutionAnswer, ExecutionId, ExecutionsAnswer, WantedStatus, shown
 from naru.web.api.paging import Numbers, tell_total
-from naru.web.api.routing import Router
+from naru.web.api.routing import INSTALLATION, Router
 
-accounts = Router(tags=["collection of garbage"])
+accounts = Router(INSTALLATION, tags=["collection of garbage"])
 
 
 class ReclaimableModel(BaseModel):

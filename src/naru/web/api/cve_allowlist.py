@@ -8,9 +8,9 @@ from naru.web.api.access import Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.registries import AllowedCve, CveAllowlist
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["CVE allowlist"])
+router = Router(PROJECT, tags=["CVE allowlist"])
 
 
 class CveAllowlistAnswer(Envelope):

@@ -13,10 +13,10 @@ from naru.services.jobs import Execution, Task
 from naru.web.api.access import Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Numbers, tell_total
-from naru.web.api.routing import Number, Router
+from naru.web.api.routing import PROJECT, Number, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["background work"])
+router = Router(PROJECT, tags=["background work"])
 
 _MAX_ID = (1 << 63) - 1
 _TIME = "2026-01-01T00:00:00.000Z"

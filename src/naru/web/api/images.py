@@ -15,10 +15,10 @@ from naru.web.api.access import Deleter, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Walk, tell_page
 from naru.web.api.paths import name_of
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["images"])
+router = Router(PROJECT, tags=["images"])
 
 RegistryName = Annotated[
     str, Path(alias="registryName", max_length=255, description="Name of the registry.", examples=["team"])

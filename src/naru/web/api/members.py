@@ -13,9 +13,9 @@ from naru.web.api.access import Administrator, Services
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["members"])
+router = Router(PROJECT, tags=["members"])
 
 Roles = Annotated[
     list[Annotated[Role, Field(strict=False)]],

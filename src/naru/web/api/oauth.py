@@ -20,7 +20,7 @@ from naru.web.api.routing import Router
 from naru.web.errors import NO_STORE, oauth_failure
 
 PREFIX = "/oauth2/"
-router = Router(prefix="/oauth2/token", tags=["tokens"])
+router = Router("/oauth2/token", tags=["tokens"])
 
 MAX_FORM_BYTES = 64 * 1024
 

@@ -13,11 +13,11 @@ from naru.web.api.access import Administrator, ServiceAdministrator, Services, S
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import ProjectId, Strict
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import INSTALLATION, PROJECT, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["project"])
-accounts = Router(tags=["projects"])
+router = Router(PROJECT, tags=["project"])
+accounts = Router(INSTALLATION, tags=["projects"])
 
 
 class LimitsModel(BaseModel):

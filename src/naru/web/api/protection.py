@@ -11,9 +11,9 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import RegistryId, RuleId, Selector, WantedSelector, id_of, selector
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["image protection"])
+router = Router(PROJECT, tags=["image protection"])
 
 _RULES = "/registries/{registryId}/immutabletagrules"
 

@@ -13,10 +13,10 @@ from naru.web.api.access import Manager, Services, Transport, Viewer, find_regis
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["registries"])
+router = Router(PROJECT, tags=["registries"])
 
 NameOrId = Annotated[
     str,

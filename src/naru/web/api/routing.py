@@ -98,11 +98,20 @@ def _read_once(dependant: Dependant) -> Iterator[str]:
         yield from _read_once(one)
 
 
-class Router(APIRouter):
-    """Of a module of operations."""
+#: Where operations are: those on a project, and those outside of projects.
+PROJECT = "/ncr/v2.0/appkeys/{appKey}"
+INSTALLATION = "/ncr/v2.0"
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=_Route, **options)
+
+class Router(APIRouter):
+    """Of a module of operations, with the whole of their addresses, so that an application takes the routes as they
+    are. It would read them anew if it included the router, and so at its first request and in the event loop: that
+    takes a quarter of a second, in which nobody's push or pull would go on."""
+
+    def __init__(self, prefix: str, **options: Any) -> None:
+        super().__init__(
+            prefix=prefix, route_class=_Route, generate_unique_id_function=lambda route: route.name, **options
+        )
 
 
 def _document(body: bytes, content_type: str) -> Any:

@@ -15,9 +15,9 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.executions import ExecutionId
 from naru.web.api.fields import Strict
 from naru.web.api.images import RegistryName
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["images"])
+router = Router(PROJECT, tags=["images"])
 
 Keyword = Annotated[
     str, Query(alias="q", max_length=MAX_KEYWORD, description="As lists take it; empty: everything.", examples=["rc"])

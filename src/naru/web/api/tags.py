@@ -15,10 +15,10 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.images import ImageName, Reference
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["tags"])
+router = Router(PROJECT, tags=["tags"])
 
 _IMAGE = "/registries/{registryName}/images/{imageName}"
 _TAGS = _IMAGE + "/artifacts/{reference}/tags"

@@ -14,10 +14,10 @@ from naru.web.api.access import Administrator, Manager, Services, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.paging import Page, tell_total
-from naru.web.api.routing import Number, Router
+from naru.web.api.routing import PROJECT, Number, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["trash"])
+router = Router(PROJECT, tags=["trash"])
 
 TrashId = Annotated[
     Number, Path(alias="trashId", ge=1, le=(1 << 63) - 1, description="Id of the deletion.", examples=[12])

@@ -16,10 +16,10 @@ from naru.web.api.access import Administrator, Services, Viewer, find_registry
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict
 from naru.web.api.registries import NameOrId
-from naru.web.api.routing import Number, Router
+from naru.web.api.routing import PROJECT, Number, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["usage"])
+router = Router(PROJECT, tags=["usage"])
 
 
 class RegistryUsageModel(BaseModel):

@@ -10,10 +10,10 @@ from naru.web.api.access import ServiceAdministrator, Services, SignedIn
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Strict, UserId
 from naru.web.api.paging import Walk, tell_page
-from naru.web.api.routing import Router
+from naru.web.api.routing import INSTALLATION, Router
 from naru.web.api.times import rfc3339
 
-accounts = Router(tags=["users"])
+accounts = Router(INSTALLATION, tags=["users"])
 
 
 class UserModel(BaseModel):

@@ -15,11 +15,11 @@ from naru.web.api.fields import microseconds
 from naru.web.api.paging import Numbers, tell_total
 from naru.web.api.policies import id_of
 from naru.web.api.registries import NameOrId
-from naru.web.api.routing import Number, Router, Time
+from naru.web.api.routing import PROJECT, Number, Router, Time
 from naru.web.api.times import rfc3339
 from naru.web.api.webhooks import POLICY, WebhookId
 
-router = Router(tags=["webhooks"])
+router = Router(PROJECT, tags=["webhooks"])
 
 _DELIVERIES = POLICY + "/deliveries"
 _ADDRESS = "https://hooks.example.com/naru"

@@ -20,10 +20,10 @@ from naru.web.api.fields import Body
 from naru.web.api.paging import Page, tell_total
 from naru.web.api.policies import Selector, WantedSelector, id_of, selector
 from naru.web.api.registries import NameOrId
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["webhooks"])
+router = Router(PROJECT, tags=["webhooks"])
 
 POLICIES = "/registries/{registryNameOrId}/webhook/policies"
 POLICY = POLICIES + "/{policyId}"

@@ -41,10 +41,10 @@ from naru.web.api.cleanup.models import (
 from naru.web.api.envelope import Envelope
 from naru.web.api.paging import Numbers, Page, Searched, tell_total
 from naru.web.api.policies import RegistryId, RuleId, Selector, WantedSelector, id_of, selector
-from naru.web.api.routing import Number, Router
+from naru.web.api.routing import PROJECT, Number, Router
 from naru.web.api.times import rfc3339
 
-router = Router(tags=["image cleanup"])
+router = Router(PROJECT, tags=["image cleanup"])
 
 _RULES = "/registries/{registryId}/retentions"
 _RUNS = _RULES + "/executions"

@@ -12,9 +12,9 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.later.shared import TIME, not_yet
 from naru.web.api.paging import Numbers
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["image caches"])
+router = Router(PROJECT, tags=["image caches"])
 
 _WHAT = "image caches"
 _URL = "https://registry-1.docker.io"

@@ -9,9 +9,9 @@ from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.later.shared import CRON, TIME, ExecutionId, PolicyId, TaskId, not_yet
 from naru.web.api.paging import Numbers
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["replication"])
+router = Router(PROJECT, tags=["replication"])
 
 _POLICIES = "/replications/policies"
 _RUNS = "/replications/executions"

@@ -11,9 +11,9 @@ from naru.web.api.access import Manager, Viewer
 from naru.web.api.envelope import Envelope
 from naru.web.api.fields import Body
 from naru.web.api.later.shared import CRON, TIME, not_yet
-from naru.web.api.routing import Router
+from naru.web.api.routing import PROJECT, Router
 
-router = Router(tags=["vulnerability scans"])
+router = Router(PROJECT, tags=["vulnerability scans"])
 
 _ARTIFACT = "/registries/{registryName}/images/{imageName}/artifacts/{reference}"
 _WHAT = "vulnerability scans"
