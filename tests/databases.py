@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -312,6 +313,21 @@ def place_of(folder: Path) -> Path | str:
 def migrated_place_of(folder: Path) -> Path | str:
     """The same; one on the server has its tables already, which take most of a first start's time to make."""
     return databases().migrated(folder) if _wanted else folder / "naru.db"
+
+
+def migrate_file(folder: Path) -> None:
+    """The same for a data folder with a SQLite file in it, which is not there yet."""
+    folder.mkdir(parents=True)
+    (folder / "naru.db").touch(mode=0o600)
+    (folder / "naru.db").write_bytes(_migrated_file())
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "naru.db"
+        upgrade(file)
+        return file.read_bytes()
 
 
 def rows(place: Path | str, sql: str, parameters: Sequence[object] = (), *, foreign_keys: bool = False) -> list[Any]:

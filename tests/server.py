@@ -68,7 +68,10 @@ class Server:
         return inherited | own | self.environment
 
     def start(self) -> None:
-        """Start it and wait until it is ready; ``AssertionError`` with its log when it is not in time."""
+        """Start it and wait until it is ready; ``AssertionError`` with its log when it is not in time. A folder that is
+        not there gets a database with all tables; one that is empty does not."""
+        if not (self.data.exists() or databases.on_postgres() or "NARU_DATABASE_URL" in self.environment):
+            databases.migrate_file(self.data)
         self.data.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -2,4 +2,5 @@
 
 from naru.cli import main
 
-main(prog_name="naru")
+if __name__ == "__main__":  # not where a process of several begins
+    main(prog_name="naru")

@@ -71,8 +71,8 @@ def rounds(data: Path, count: int, seed: int, *, fsck: bool) -> int:
 
 
 def test_what_was_answered_survives_kills(tmp_path: Path) -> None:
-    pushes = rounds(tmp_path / "data", 3, seed=random.randrange(1_000_000), fsck=False)
-    assert pushes > 10, "the storm was a calm"
+    pushes = rounds(tmp_path / "data", 2, seed=random.randrange(1_000_000), fsck=False)
+    assert pushes > 5, "the storm was a calm"
 
 
 @pytest.mark.soak

@@ -120,14 +120,21 @@ def test_alembic_sees_no_difference(tmp_path: Path) -> None:
         engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The shape of a database that was not there."""
+    made = tmp_path_factory.mktemp("fresh") / "naru.db"
+    upgrade(made)
+    return shape(made)
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_from_every_release(tmp_path: Path, revision: str) -> None:
-    path, fresh = tmp_path / "naru.db", tmp_path / "fresh.db"
+def test_from_every_release(tmp_path: Path, fresh: dict[str, Any], revision: str) -> None:
+    path = tmp_path / "naru.db"
     at_revision(path, revision)
     assert current_revision(path) == revision
     assert upgrade(path) == (revision != HEAD)
-    upgrade(fresh)
-    assert shape(path) == shape(fresh)
+    assert shape(path) == fresh
     with connected(path) as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

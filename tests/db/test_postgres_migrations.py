@@ -74,14 +74,20 @@ def test_alembic_sees_no_difference(place: str) -> None:
     assert run_in_transaction(place, compare) == []
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """The shape of a database that was empty."""
+    made = databases().place(tmp_path_factory.mktemp("fresh"))
+    upgrade(made)
+    return shape(made)
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_from_every_release(place: str, tmp_path: Path, revision: str) -> None:
+def test_from_every_release(place: str, fresh: dict[str, list[Any]], revision: str) -> None:
     upgrade_postgres(place, revision)
     assert revision_of(place) == revision
     assert upgrade(place) == (revision != HEAD)
-    fresh = databases().place(tmp_path / "fresh")
-    upgrade(fresh)
-    assert shape(place) == shape(fresh)
+    assert shape(place) == fresh
 
 
 def test_nodes_that_start_together_migrate_once(place: str) -> None:

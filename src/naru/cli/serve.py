@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,41 @@ def serve(context: click.Context, /, **flags: Any) -> None:
     context.find_root().obj.update(flags)
     settings = _checked_settings()
     logs.configure(settings)
+    if settings.workers == 1:
+        _serve(settings)
+        return
+    from naru.server import claimed  # noqa: PLC0415
+    from naru.server.workers import Workers  # noqa: PLC0415
+
+    try:
+        with claimed(settings):
+            status = Workers(settings, _serve_beside_others).run()
+    except OSError as error:
+        raise click.ClickException(str(error.strerror or error)) from None
+    context.exit(status)
+
+
+def _serve(settings: Settings, parent: Connection | None = None) -> None:
     import uvloop  # noqa: PLC0415 - only the server pays for it
 
     from naru.server import serve as start  # noqa: PLC0415
 
     try:
-        uvloop.run(start(settings, lambda made: _announce(settings, made)))
+        uvloop.run(start(settings, lambda made: _announce(settings, made), parent))
     except NaruError as error:
         raise click.ClickException(error.message) from None
     except OSError as error:
         raise click.ClickException(str(error.strerror or error)) from None
+
+
+def _serve_beside_others(settings: Settings, parent: Connection) -> None:
+    """One process of several, which starts with nothing but its settings."""
+    logs.configure(settings)
+    try:
+        _serve(settings, parent)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
 
 
 @click.command()

@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -222,12 +223,22 @@ def _nearest(folder: Path) -> Path:
 
 
 def _scale(settings: Settings) -> Iterator[Finding]:
-    if settings.workers > 1:
-        yield Finding(
-            "error",
-            "workers",
-            "one process serves all listeners; set it to 1, and run more nodes on PostgreSQL for more cores",
-        )
+    if settings.workers == 1:
+        return
+    wanted = {
+        "a database on PostgreSQL (NARU_DATABASE_URL): a SQLite file has one writer": isinstance(
+            settings.database, Path
+        ),
+        "an object store (NARU_BLOB_STORE_URL): a folder of blobs is for one process": settings.object_store is None,
+        "Linux, whose kernel shares connections out among processes": sys.platform != "linux",
+        "a port of its own for each listener, not 0": any(
+            address and parse_address(address)[1] == 0
+            for address in (settings.public, settings.private, settings.metrics)
+        ),
+    }
+    missing = [what for what, absent in wanted.items() if absent]
+    if missing:
+        yield Finding("error", "workers", f"more than one process needs {'; and '.join(missing)}. Set it to 1")
 
 
 def _telemetry(settings: Settings) -> Iterator[Finding]:

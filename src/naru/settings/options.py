@@ -169,7 +169,9 @@ class Settings(BaseSettings):
     insecure_http: bool = _option(
         _LISTEN, False, "Allow plain HTTP on an address that other machines can reach: passwords travel in clear text."
     )
-    workers: int = _option(_LISTEN, 1, "Number of processes. SQLite works with one.", ge=1, le=64)
+    workers: int = _option(
+        _LISTEN, 1, "Processes on the same listeners. More than one need PostgreSQL and an object store.", ge=1, le=64
+    )
 
     token_lifetime_seconds: int = _option(
         _LIMITS, 3600, "How long a bearer token lives, in seconds; at most 12 hours.", ge=60, le=43_200

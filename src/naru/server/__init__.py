@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
@@ -22,6 +23,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from naru.app import Application, build
+from naru.server.workers import READY
 from naru.services.accounts import BootstrapResult
 from naru.settings import Settings, parse_address
 from naru.web.door import Door
@@ -55,17 +57,35 @@ def _listener(settings: Settings, door: Door, address: str) -> Server:
     )
 
 
-async def serve(settings: Settings, announce: Callable[[BootstrapResult], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``announce`` is told what the first start generated."""
-    addresses = [address for address in (settings.public, settings.private, settings.metrics) if address]
-    for address in addresses:
+async def serve(
+    settings: Settings, announce: Callable[[BootstrapResult], None], parent: Connection | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT. ``announce`` is told what the first start generated.
+
+    ``parent``: of one process of several, whose parent has ``claimed`` what they use; see ``naru.server.workers``.
+    """
+    if parent is not None:
+        await _serve(settings, announce, parent)
+        return
+    with claimed(settings):
+        await _serve(settings, announce)
+
+
+@contextlib.contextmanager
+def claimed(settings: Settings) -> Iterator[None]:
+    """The addresses are free, and no other server uses the folders. ``OSError`` says what is taken."""
+    for address in _addresses(settings):
         _require_free(address)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(settings.data))
         folder = settings.blob_folder
         if folder is not None and folder.parent != settings.data:
             stack.enter_context(_alone(folder, _ONE_NODE))
-        await _serve(settings, addresses, announce)
+        yield
+
+
+def _addresses(settings: Settings) -> list[str]:
+    return [address for address in (settings.public, settings.private, settings.metrics) if address]
 
 
 async def work(settings: Settings) -> None:
@@ -112,7 +132,9 @@ def _alone(
         os.close(lock)
 
 
-async def _serve(settings: Settings, addresses: list[str], announce: Callable[[BootstrapResult], None]) -> None:
+async def _serve(
+    settings: Settings, announce: Callable[[BootstrapResult], None], parent: Connection | None = None
+) -> None:
     application, made = await build(settings)
     doors = [(settings.public, application.public), (settings.private, application.private)]
     doors.append((settings.metrics, application.metrics))
@@ -123,8 +145,11 @@ async def _serve(settings: Settings, addresses: list[str], announce: Callable[[B
         loop.add_signal_handler(number, stop.set)
     running = [asyncio.create_task(server.serve(), name="naru-listener") for server in servers]
     scheme = "https" if settings.tls else "http"
-    log.info("ready at %s", ", ".join(f"{scheme}://{address}" for address in addresses))
+    log.info("ready at %s", ", ".join(f"{scheme}://{address}" for address in _addresses(settings)))
     announce(made)
+    if parent is not None:
+        parent.send_bytes(READY)
+        loop.add_reader(parent.fileno(), stop.set)  # it says nothing: it has ended
     _settle_memory()
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
@@ -139,6 +164,8 @@ async def _serve(settings: Settings, addresses: list[str], announce: Callable[[B
     # granian still sends files whose requests are answered already: they have what is left of the same time.
     _late, waiting = await asyncio.wait(running, timeout=max(0.0, deadline - loop.time()))
     stopping.cancel()
+    if parent is not None:
+        loop.remove_reader(parent.fileno())
     for task in waiting:  # transfers that outlived the time given to them
         task.cancel()
     await application.aclose()
