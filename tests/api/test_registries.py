@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from naru.core.permissions import Role
 from tests import make
-from tests.api.client import api
+from tests.api.client import api, audit_rows
 from tests.conftest import Naru
 
 
@@ -59,6 +59,22 @@ async def test_refusals(naru: Naru) -> None:
     assert await nobody.refused("GET", "/registries") == 10004
     stranger = await api(naru, naru.anonymous.signed_in("wrong", "wrong"))
     assert await stranger.refused("GET", "/registries") == 10002
+
+
+async def test_with_images_it_goes_by_its_name_alone(naru: Naru) -> None:
+    admin = await api(naru)
+    await make.image(naru.admin, "team/app", "1.0")
+    assert await admin.refused("DELETE", "/registries/team") == 10005
+    for wrong in ("", "true", "Team", "team2"):
+        assert await admin.refused("DELETE", f"/registries/team?withImages={wrong}") == 10001
+    await admin.call("GET", "/registries/team")
+    await admin.call("POST", "/registries/team/immutabletagrules", {"scope": {"pattern": "app"}})
+    assert await admin.refused("DELETE", "/registries/team?withImages=team") == 10302
+    (rule,) = (await admin.call("GET", "/registries/team/immutabletagrules"))["immutable_tag_rules"]
+    await admin.call("DELETE", f"/registries/team/immutabletagrules/{rule['id']}")
+    await admin.call("DELETE", "/registries/team?withImages=team")
+    assert await admin.refused("GET", "/registries/team") == 10102
+    assert (await audit_rows(naru, "registry.delete"))[0]["detail"]["images"] == 1
 
 
 async def test_usage_is_there_at_once(naru: Naru) -> None:

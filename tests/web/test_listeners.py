@@ -7,6 +7,7 @@ import pytest
 from naru.core.permissions import Role
 from naru.log import AccessLog
 from tests import make
+from tests.api.client import api
 from tests.asgi import Client
 from tests.conftest import Naru
 
@@ -226,3 +227,47 @@ async def test_metrics_are_for_operators(naru: Naru) -> None:
         answer = await client.get("/metrics")
         assert answer.status == status
         assert (b"naru_http_requests" in answer.body) == (status == 200)
+
+
+BOTH = {"public": "127.0.0.1:5000", "private": "127.0.0.1:5001"}
+
+
+@pytest.mark.options(**BOTH, trusted_proxies=PROXY)
+@pytest.mark.parametrize(
+    ("host", "uri", "private_uri"),
+    [
+        ("registry.test:5000", "registry.test:5000/team", "registry.test:5001/team"),
+        ("[::1]:5000", "[::1]:5000/team", "[::1]:5001/team"),
+        # Something stands in between: what its private port is, nobody told.
+        ("registry.test", "registry.test/team", "registry.test/team"),
+        ("registry.test:443", "registry.test:443/team", "registry.test:443/team"),
+    ],
+)
+async def test_the_private_address_has_the_port_of_its_listener(
+    naru: Naru, host: str, uri: str, private_uri: str
+) -> None:
+    admin = await api(naru)
+    shown = (await admin.call("GET", "/registries/team", host=host))["registry"]
+    assert (shown["uri"], shown["private_uri"]) == (uri, private_uri)
+
+
+@pytest.mark.options(**BOTH, trusted_proxies=PROXY)
+async def test_the_ports_of_a_proxy_are_its_own(naru: Naru) -> None:
+    admin = await api(naru)
+    admin.client = Client(admin.client.door, None, address=PROXY)
+    shown = (await admin.call("GET", "/registries/team", x_forwarded_host="registry.test:5000"))["registry"]
+    assert (shown["uri"], shown["private_uri"]) == ("registry.test:5000/team", "registry.test:5000/team")
+
+
+@pytest.mark.options(**BOTH)
+async def test_the_public_address_as_the_private_listener_tells_it(naru: Naru) -> None:
+    admin = await api(naru, naru.private)
+    shown = (await admin.call("GET", "/registries/team", host="registry.test:5001"))["registry"]
+    assert (shown["uri"], shown["private_uri"]) == ("registry.test:5000/team", "registry.test:5001/team")
+
+
+@pytest.mark.options(**BOTH, private_external_url="https://inside.test")
+async def test_the_private_address_that_an_operator_tells(naru: Naru) -> None:
+    admin = await api(naru)
+    shown = (await admin.call("GET", "/registries/team", host="registry.test:5000"))["registry"]
+    assert (shown["uri"], shown["private_uri"]) == ("registry.test:5000/team", "inside.test/team")

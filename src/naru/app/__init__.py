@@ -48,6 +48,7 @@ from naru.services.usage_history import UsageHistory
 from naru.services.vault import Vault
 from naru.services.webhooks import Deliveries, Pacer, Sender, Webhooks
 from naru.settings import Settings
+from naru.settings.values import parse_address
 from naru.web.addresses import Addresses
 from naru.web.api.services import ApiServices
 from naru.web.api_guard import ApiGuard
@@ -94,6 +95,11 @@ class Application:
             external_url=settings.external_url,
             private_external_url=settings.private_external_url,
             trusted_proxies=settings.trusted_proxies,
+            ports={
+                name: parse_address(one)[1]
+                for name, one in (("public", settings.public), ("private", settings.private))
+                if one
+            },
         )
         if settings.telemetry:
             self._telemetry = self._make_telemetry()

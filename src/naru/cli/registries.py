@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from naru.app import Core
-from naru.cli.base import as_json_option, moment, project_option, run, table
+from naru.cli.base import Progress, as_json_option, moment, project_option, run, table
 from naru.services.lists import ALL
 from naru.services.registries import RegistryChange, RegistryView
 
@@ -109,8 +109,11 @@ def registry_delete(name: str, with_images: bool, project: str | None) -> None:
     async def work(core: Core) -> None:
         operator = await core.operator(project)
         facts = await core.registries.by_name(operator, name)
+        images = (await core.registries.view(operator, facts.id)).image_count
         await core.registries.delete(operator, facts.id, with_images=with_images)
         click.echo(f"registry '{name}' is deleted; what it held is being removed", err=True)
-        await core.trash.expire(lambda _deletions: None)
+        await core.trash.expire(lambda removed: shown("images", min(removed, images), images) if images else None)
 
+    shown = Progress()
     run(work)
+    shown.close()

@@ -6,6 +6,7 @@ What a connection came in on is told by its socket. Headers count only when a co
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from naru.core.hosts import project_host, read_host
@@ -23,7 +24,10 @@ class Addresses:
         external_url: str | None,
         private_external_url: str | None,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+        ports: Mapping[str, int],
     ) -> None:
+        """``ports``: of the listeners that there are, ``public`` and ``private``."""
+        self._ports = ports
         self._external = {"public": external_url, "private": private_external_url}
         self._trusted = trusted_proxies
 
@@ -83,7 +87,17 @@ class Addresses:
         Of the configured external URL, else the one of this request; with a label, the project's own host beside it.
         """
         host = (self._external[listener] or self.base_url(request)).partition("://")[2]
+        if self._external[listener] is None and not self.from_proxy(request):
+            host = self._at_port_of(listener, host, self.listener(request))
         return project_host(project.host_label, project.region, host, private=listener == "private")
+
+    def _at_port_of(self, listener: str, host: str, asked: str) -> str:
+        """The host that was asked for through ``asked``, with the port of ``listener`` if it has that of ``asked``:
+        else something stands in between, and nobody told what its ports are."""
+        name, _, port = host.rpartition(":")
+        if name and listener in self._ports and port == str(self._ports.get(asked)):
+            return f"{name}:{self._ports[listener]}"
+        return host
 
     def service(self, request: Request) -> str:
         """The name of this registry in the token protocol: its host."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from naru.core.errors import BadRequest
 from naru.core.permissions import ProjectGrant
 from naru.services.registries import RegistryChange, RegistryView, refuse_cache
 from naru.web.api.access import Manager, Services, Transport, Viewer, find_registry
@@ -28,6 +29,16 @@ NameOrId = Annotated[
     ),
 ]
 
+
+WithImages = Annotated[
+    str | None,
+    Query(
+        alias="withImages",
+        max_length=255,
+        description="The registry's name: delete it although it holds images, and all of them with it.",
+        examples=["team"],
+    ),
+]
 
 _TIME = "2026-01-01T00:00:00.000Z"
 _METADATA = {"auto_scan": "true", "prevent_vul": "true", "severity": "high", "reuse_sys_cve_allowlist": "true"}
@@ -172,8 +183,12 @@ async def change_registry(
 
 
 @router.delete("/registries/{registryNameOrId}", summary="Delete a registry")
-async def delete_registry(request: Request, grant: Manager, services: Services, name_or_id: NameOrId) -> Envelope:
-    """Refused while it holds images."""
+async def delete_registry(
+    request: Request, grant: Manager, services: Services, name_or_id: NameOrId, with_images: WithImages = None
+) -> Envelope:
+    """Refused while it holds images, unless `withImages` says its name. They do not go to the trash."""
     facts = await find_registry(grant, services, request, name_or_id)
-    await services.registries.delete(grant, facts.id)
+    if with_images is not None and with_images != facts.name:
+        raise BadRequest(f"withImages is the registry's name, '{facts.name}', not {ascii(with_images)[:80]}")
+    await services.registries.delete(grant, facts.id, with_images=with_images is not None)
     return Envelope()
