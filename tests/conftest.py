@@ -24,7 +24,7 @@ from naru.settings import Settings
 from tests import databases
 from tests.accounts import Operator
 from tests.asgi import Client
-from tests.s3 import CREDENTIALS, S3Server, running_s3
+from tests.buckets import RUNNING, Bucket, given
 from tests.server import Server, running
 from tests.touching import touches_a_database
 
@@ -36,9 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--db", choices=("sqlite", "postgres"), default="sqlite", help="the database that tests run on")
     parser.addoption(
         "--store",
-        choices=("files", "s3"),
+        choices=("files", *RUNNING),
         default="files",
-        help="where the application under test keeps blobs; tests that are about files are left out with s3",
+        help="where the application under test keeps blobs; with an object store tests about files are left out",
     )
 
 
@@ -47,21 +47,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need the S3 server run with ``--store=s3`` only, those about files without it only; those that have
-    nothing to do with a database not with ``--db=postgres``."""
+    """Tests that need an object store run with ``--store`` of one only, those about files without it only; those that
+    have nothing to do with a database not with ``--db=postgres``."""
     if databases.on_postgres():
         for item in items:
             marker = item.get_closest_marker("sqlite")
             if marker is not None:
                 item.add_marker(pytest.mark.skip(f"not on PostgreSQL: {marker.args[0]}"))
-    on_s3 = config.getoption("--store") == "s3"
+    store = config.getoption("--store")
+    if store not in {"files", "s3"}:
+        for item in items:
+            marker = item.get_closest_marker("s3_only")
+            if marker is not None:
+                item.add_marker(pytest.mark.skip(f"not on {store}: {marker.args[0]}"))
 
     def wanted(item: pytest.Item) -> bool:
         if databases.on_postgres() and not touches_a_database(item):
             return False
-        if on_s3:
+        if store != "files":
             return item.get_closest_marker("files_only") is None
-        return "s3" not in getattr(item, "fixturenames", ())
+        return "bucket" not in getattr(item, "fixturenames", ())
 
     left_out = [item for item in items if not wanted(item)]
     if left_out:
@@ -70,12 +75,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server, shared by the tests of this process; each has a place of its own in the bucket."""
-    with pytest.MonkeyPatch.context() as patch, running_s3(tmp_path_factory.mktemp("s3")) as server:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        yield server
+def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """The object store that ``--store`` names, shared by the tests of this process; each has a place of its own."""
+    yield from given(tmp_path_factory.mktemp("bucket"), request.config.getoption("--store"))
 
 
 class TestClock:
@@ -215,8 +217,8 @@ async def naru(made_data: Path, tmp_path: Path, request: pytest.FixtureRequest) 
     clock = TestClock()
     copy_data(made_data, tmp_path / "data")
     options = dict(marker.kwargs) if marker else {}
-    if request.config.getoption("--store") == "s3":
-        options = {"blob_store_url": request.getfixturevalue("s3").url()} | options
+    if request.config.getoption("--store") != "files":
+        options = {"blob_store_url": request.getfixturevalue("bucket").url()} | options
     application, _made = await build(settings_for(tmp_path / "data", **options), clock)
     try:
         yield Naru(application, clock)

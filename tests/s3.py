@@ -9,11 +9,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from naru.settings.values import parse_object_store
 from tests.programs import find_of_wheel, of_wheel
 from tests.server import free_port
 
@@ -27,6 +29,19 @@ START_SECONDS = 60.0
 class S3Server:
     port: int
     folder: Path
+    kind: str = "s3"
+
+    @property
+    def secret(self) -> str:
+        return SECRET_KEY
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        return CREDENTIALS
+
+    @property
+    def wrong(self) -> Mapping[str, str]:
+        return {"AWS_SECRET_ACCESS_KEY": "another-secret"}
 
     @property
     def endpoint(self) -> str:
@@ -36,6 +51,14 @@ class S3Server:
         """For ``NARU_BLOB_STORE_URL``: a place of its own in the bucket."""
         place = prefix or f"t/{secrets.token_hex(8)}"
         return f"s3://{BUCKET}/{place}?region=us-east-1&endpoint={endpoint or self.endpoint}"
+
+    def raw(self, url: str) -> Any:
+        from obstore.store import S3Store  # noqa: PLC0415 - only when a store is used
+
+        config = {"endpoint": self.endpoint, "region": "us-east-1"}
+        config |= {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
+        prefix = parse_object_store(url)[2]
+        return S3Store(BUCKET, prefix=prefix, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]
 
 
 #: Where the library that Naru uses looks for them.

@@ -11,9 +11,17 @@ from typing import Literal
 Do = Literal["pass", "refuse", "error", "cut", "lose", "alter", "stall", "drop", "slow"]
 
 
+_AZURE = {
+    "comp=blocklist": "CompleteMultipartUpload",
+    "comp=block&": "UploadPart",
+    "comp=list&": "ListObjects",
+    "comp=batch": "DeleteObjects",
+}
+
+
 @dataclass(frozen=True)
 class Asked:
-    """One request. ``kind`` is what S3 calls it."""
+    """One request, to S3 or Azure. ``kind`` is what S3 calls it."""
 
     method: str
     target: str
@@ -21,6 +29,9 @@ class Asked:
     @property
     def kind(self) -> str:
         query = self.target.partition("?")[2]
+        for sign, kind in _AZURE.items():
+            if sign in query:
+                return kind
         if self.method == "POST":
             if "uploads" in query:
                 return "CreateMultipartUpload"

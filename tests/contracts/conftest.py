@@ -8,7 +8,7 @@ import pytest
 
 from naru.storage.filesystem import filesystem_storage
 from tests.contracts.filesystem import Store
-from tests.contracts.storing import MAKERS, Storage, on_s3
+from tests.contracts.storing import MAKERS, Storage, on_objects
 
 
 @pytest.fixture(scope="session")
@@ -28,15 +28,16 @@ def root(made_root: Path) -> Iterator[Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """With ``--store=s3`` the suite runs on an object store, else on those that need no other program."""
+    """With ``--store`` of an object store the suite runs on that, else on those that need no other program."""
     if "maker" in metafunc.fixturenames:
-        metafunc.parametrize("maker", ["s3"] if metafunc.config.getoption("--store") == "s3" else list(MAKERS))
+        store = metafunc.config.getoption("--store")
+        metafunc.parametrize("maker", list(MAKERS) if store == "files" else [store])
 
 
 @pytest.fixture
 def storage(request: pytest.FixtureRequest, maker: str, root: Path) -> Storage:
-    if maker == "s3":
-        return Storage(root, *on_s3(request.getfixturevalue("s3").url()))
+    if maker not in MAKERS:
+        return Storage(root, *on_objects(request.getfixturevalue("bucket").url()))
     return Storage(root, *MAKERS[maker](root))
 
 

@@ -30,7 +30,7 @@ MAKERS: dict[str, Callable[[Path], tuple[UploadArea, BlobStore]]] = {
 }
 
 
-def on_s3(url: str) -> tuple[UploadArea, BlobStore]:
+def on_objects(url: str) -> tuple[UploadArea, BlobStore]:
     from naru.storage.object import Place, object_storage  # noqa: PLC0415 - only with an object store
 
     return object_storage(Place(*parse_object_store(url)))

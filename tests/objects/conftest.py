@@ -9,7 +9,7 @@ from naru.core.ports import BlobStore, UploadArea
 from naru.settings.values import parse_object_store
 from naru.storage.object import Place, Redirects, Sizes, object_storage
 from naru.storage.object import address as addresses
-from tests.s3 import S3Server
+from tests.buckets import Bucket
 from tests.s3_proxy import Proxy, proxied
 
 MIB = 1 << 20
@@ -30,15 +30,15 @@ def node(url: str, sizes: Sizes = SIZES, redirects: Redirects | None = None) -> 
 
 
 @pytest.fixture
-async def proxy(s3: S3Server) -> AsyncIterator[Proxy]:
-    async with proxied(s3.port) as started:
+async def proxy(bucket: Bucket) -> AsyncIterator[Proxy]:
+    async with proxied(bucket.port) as started:
         yield started
 
 
 @pytest.fixture
-def url(s3: S3Server) -> str:
+def url(bucket: Bucket) -> str:
     """A place of its own in the bucket."""
-    return s3.url()
+    return bucket.url()
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ import pytest
 from naru.services.uploads.sessions import Uploads
 from tests import make
 from tests.asgi import Client
+from tests.buckets import Bucket
 from tests.conftest import Naru, TestClock
-from tests.objects.test_application import application, folder, held, raw
-from tests.s3 import S3Server
+from tests.objects.test_application import application, folder, held
 from tests.s3_proxy import Proxy
 
 __all__ = ["folder"]
 
 
 @pytest.fixture
-async def proxied(folder: Path, s3: S3Server, proxy: Proxy) -> AsyncIterator[Naru]:
-    async with application(folder, s3.url(endpoint=proxy.endpoint), TestClock()) as naru:
+async def proxied(folder: Path, bucket: Bucket, proxy: Proxy) -> AsyncIterator[Naru]:
+    async with application(folder, bucket.url(endpoint=proxy.endpoint), TestClock()) as naru:
         proxy.seen.clear()
         yield naru
 
@@ -72,10 +72,10 @@ async def test_the_row_says_it_before_a_byte_is_there(proxied: Naru, proxy: Prox
 
 
 async def test_written_to_by_another_node_meanwhile(
-    folder: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end looked at the row just before the other's chunk: what that left goes."""
-    url = s3.url()
+    url = bucket.url()
     async with application(folder, url, TestClock()) as naru:
         place = await begin(naru.admin)
         assert (await naru.admin.patch(place, b"of another node")).status == 202
@@ -87,7 +87,7 @@ async def test_written_to_by_another_node_meanwhile(
         with monkeypatch.context() as patch:
             patch.setattr(Uploads, "_owned", before)
             assert await put(naru.admin, place, b"whole") == 201
-        left = held(raw(s3, url))
+        left = held(bucket.raw(url))
         assert [path for path in left if path.startswith("streams/")] == []
         assert (await naru.admin.get(f"/v2/team/app/blobs/{make.sha256(b'whole')}")).body == b"whole"
         assert (await naru.admin.get(place)).status == 404

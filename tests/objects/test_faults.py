@@ -15,18 +15,18 @@ import pytest
 from naru.app import build
 from naru.core.errors import BlobUnknown, NaruError, Unavailable
 from tests import make
+from tests.buckets import Bucket
 from tests.conftest import Naru, TestClock, settings_for
 from tests.contracts.storing import Recorder, body, key_of, new_id, whole
 from tests.objects.conftest import MIB, Node, node
-from tests.s3 import SECRET_KEY, S3Server
 from tests.s3_proxy import Asked, Do, Proxy
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture
-def url(s3: S3Server, proxy: Proxy) -> str:
-    return s3.url(endpoint=proxy.endpoint)
+def url(bucket: Bucket, proxy: Proxy) -> str:
+    return bucket.url(endpoint=proxy.endpoint)
 
 
 async def pushed(one: Node, data: bytes) -> str:
@@ -44,8 +44,10 @@ CALLS = [(1000, "ListObjects"), (1000, "PutObject")] + [
 @pytest.mark.parametrize("what", ["error", "refuse", "lose", "drop", "slow"])
 @pytest.mark.parametrize(("size", "kind"), CALLS)
 async def test_one_failure_of_a_write_is_nobodys_business(
-    url: str, proxy: Proxy, kind: str, what: Do, size: int
+    url: str, bucket: Bucket, proxy: Proxy, kind: str, what: Do, size: int
 ) -> None:
+    if kind == "CreateMultipartUpload" and bucket.kind == "az":
+        pytest.skip("Azure has no such call: parts are put, and committed by a list of them")
     one, upload, data, recorder = node(url), new_id(), secrets.token_bytes(size), Recorder()
     proxy.once(kind, what)
     assert await one.uploads.append(upload, 0, body(*_pieces(data)), recorder) == size
@@ -91,7 +93,7 @@ async def test_a_download_that_always_breaks_off_comes_to_its_end(url: str, prox
 
 @pytest.mark.parametrize("what", ["error", "drop", "stall"])
 async def test_a_store_that_is_away_is_told_in_time(
-    url: str, proxy: Proxy, what: Do, caplog: pytest.LogCaptureFixture
+    url: str, bucket: Bucket, proxy: Proxy, what: Do, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, data = node(url), b"kept"
     key = await pushed(one, data)
@@ -113,27 +115,28 @@ async def test_a_store_that_is_away_is_told_in_time(
         assert proxy.endpoint not in str(caught.value), "no address for clients"
     proxy.heal()
     assert await whole(one.blobs.read(key)) == data
-    assert SECRET_KEY not in caplog.text
+    assert bucket.secret not in caplog.text
 
 
 async def test_wrong_credentials_are_an_outage_and_no_absence(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = s3.url()
+    url = bucket.url()
     key = await pushed(node(url), b"kept")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    for name, value in bucket.wrong.items():
+        monkeypatch.setenv(name, value)
     with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable, match="credentials"):
         await node(url).blobs.size(key)
-    assert "another-secret" not in caplog.text
+    assert not any(value in caplog.text for value in ("another-secret", *bucket.wrong.values()))
 
 
-async def test_an_upload_that_failed_goes_on_where_the_store_has_it(url: str, proxy: Proxy) -> None:
+async def test_an_upload_that_failed_goes_on_where_the_store_has_it(url: str, bucket: Bucket, proxy: Proxy) -> None:
     one, upload, data = node(url), new_id(), secrets.token_bytes(12 * MIB)
     await one.uploads.append(upload, 0, body(data[:1000]), Recorder())
     proxy.always("error", "UploadPart")
     with pytest.raises(Unavailable):
         await one.uploads.append(upload, 1000, body(*_pieces(data[1000:])), Recorder())
-    assert "AbortMultipartUpload" in proxy.seen
+    assert ("AbortMultipartUpload" in proxy.seen) == (bucket.kind != "az"), "Azure removes blocks by itself"
     proxy.heal()
     assert await one.uploads.length(upload) == 1000
     assert not one.uploads.same(upload), "the hash saw bytes that were lost"
@@ -184,6 +187,7 @@ async def test_an_endless_body_is_not_drained_into_a_store_that_is_away(url: str
     assert sent < 100
 
 
+@pytest.mark.s3_only("the library sends a checksum to S3 alone")
 async def test_bytes_altered_on_their_way_in_are_refused_by_the_store(
     url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,8 @@ from naru.app import build
 from naru.app.moving import build_mover
 from naru.services.moving import Move
 from tests import make
+from tests.buckets import Bucket
 from tests.conftest import Naru, TestClock, settings_for
-from tests.s3 import S3Server
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 from tests.server import running as running_server
 
@@ -69,8 +69,8 @@ class Content:
             assert request(self.server, "GET", f"/v2/team/app/blobs/{digest}") == (200, data)
 
 
-def test_a_move_that_is_killed_again_and_again(tmp_path: Path, s3: S3Server) -> None:
-    url = s3.url()
+def test_a_move_that_is_killed_again_and_again(tmp_path: Path, bucket: Bucket) -> None:
+    url = bucket.url()
     with running_server(tmp_path / "data") as server:
         content = Content(server)
         for number in range(30):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.buckets import Bucket
 from tests.objects.test_migrate import Content, request
-from tests.s3 import S3Server
 from tests.s3_proxy import Proxy
 from tests.server import ACCESS_KEY, SECRET_KEY, Server
 from tests.server import running as running_server
@@ -33,10 +33,10 @@ def resident(server: Server) -> int:
     return int(pages) * 4096
 
 
-def test_killed_in_the_middle_of_pushes(tmp_path: Path, s3: S3Server) -> None:
+def test_killed_in_the_middle_of_pushes(tmp_path: Path, bucket: Bucket) -> None:
     """What was answered is there; what was not, leaves nothing that hurts; an upload goes on behind its last answer."""
     chance = random.Random(3)
-    with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=s3.url()) as server:
+    with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=bucket.url()) as server:
         content = Content(server)
         content.push(1000)
         content.tag()
@@ -102,13 +102,13 @@ def patch(server: Server, location: str, data: bytes) -> str | None:
         connection.close()
 
 
-async def test_wrong_bytes_break_the_answer_off_on_the_wire(tmp_path: Path, s3: S3Server, proxy: Proxy) -> None:
+async def test_wrong_bytes_break_the_answer_off_on_the_wire(tmp_path: Path, bucket: Bucket, proxy: Proxy) -> None:
     """As a client sees it: fewer bytes than Content-Length says, never all of them."""
     data = secrets.token_bytes(4 * MIB)
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
 
     def run() -> tuple[str, int]:  # in a thread: the proxy needs this loop meanwhile
-        with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=s3.url(endpoint=proxy.endpoint)) as server:
+        with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=bucket.url(endpoint=proxy.endpoint)) as server:
             assert request(server, "POST", f"/v2/team/app/blobs/uploads/?digest={digest}", data)[0] == 201
             proxy.always("alter", "GetObject")
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
@@ -126,8 +126,8 @@ async def test_wrong_bytes_break_the_answer_off_on_the_wire(tmp_path: Path, s3: 
     assert came < 4 * MIB
 
 
-def test_slow_readers_and_many_uploads_take_little_memory(tmp_path: Path, s3: S3Server) -> None:
-    with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=s3.url()) as server:
+def test_slow_readers_and_many_uploads_take_little_memory(tmp_path: Path, bucket: Bucket) -> None:
+    with running_server(tmp_path / "data", NARU_BLOB_STORE_URL=bucket.url()) as server:
         content = Content(server)
         content.push(64 * MIB)
         digest = next(iter(content.blobs))

@@ -25,7 +25,7 @@ async def shared(
     folder = tmp_path_factory.mktemp("shared")
     clock = TestClock()
     shutil.copytree(made_data, folder / "data")
-    store = request.getfixturevalue("s3").url() if request.config.getoption("--store") == "s3" else None
+    store = request.getfixturevalue("bucket").url() if request.config.getoption("--store") != "files" else None
     application, _made = await build(settings_for(folder / "data", blob_store_url=store), clock)
     try:
         yield Naru(application, clock)
