@@ -1,6 +1,7 @@
 """What is an accessory, of what, and of which kind: signatures, SBOMs, attestations and other things with a subject.
 
-Sources: OCI image spec, ``subject``; cosign's tag form (``sha256-<hex>.sig|att|sbom``); Harbor's names of the kinds.
+Sources: OCI image spec, ``subject``; cosign's tag form (``sha256-<hex>.sig|att|sbom``); its bundle specification (one
+media type for signatures and attestations, told apart by an annotation); Harbor's names of the kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ _TAG = re.compile(r"sha256-([0-9a-f]{64})\.(sig|att|sbom)", re.ASCII)
 _BY_SUFFIX = {"sig": "signature.cosign", "att": "attestation.cosign", "sbom": "sbom.cosign"}
 _BY_TYPE = {
     "application/vnd.dev.cosign.artifact.sig.v1+json": "signature.cosign",
-    "application/vnd.dev.sigstore.bundle.v0.3+json": "signature.cosign",
     "application/vnd.cncf.notary.signature": "signature.notation",
     "application/vnd.goharbor.harbor.sbom.v1": "sbom.harbor",
     "application/spdx+json": "sbom.spdx",
@@ -23,6 +23,10 @@ _BY_TYPE = {
     "application/vnd.cyclonedx+json": "sbom.cyclonedx",
     "application/vnd.in-toto+json": "attestation.in-toto",
 }
+#: ``application/vnd.dev.sigstore.bundle.v0.3+json``, before ``application/vnd.dev.sigstore.bundle+json;version=0.2``.
+_BUNDLE = "application/vnd.dev.sigstore.bundle"
+_PREDICATE = "dev.sigstore.bundle.predicateType"
+_SIGNING = "https://sigstore.dev/cosign/sign/v1"
 
 
 class Accessory(NamedTuple):
@@ -34,7 +38,17 @@ def by_subject(manifest: Manifest) -> Accessory | None:
     """The accessory that a manifest is by its ``subject``."""
     if manifest.subject is None:
         return None
-    return Accessory(str(manifest.subject.digest), _BY_TYPE.get(manifest.artifact_type or "", "subject.accessory"))
+    return Accessory(str(manifest.subject.digest), _kind(manifest))
+
+
+def _kind(manifest: Manifest) -> str:
+    kind = manifest.artifact_type or ""
+    if kind.startswith(_BUNDLE) and kind[len(_BUNDLE) :].startswith((".v", "+json")):
+        # What was attested (how an image was built, say) is signed, which does not make it a signature of the image.
+        return (
+            "signature.cosign" if manifest.annotations.get(_PREDICATE, _SIGNING) == _SIGNING else "attestation.cosign"
+        )
+    return _BY_TYPE.get(kind, "subject.accessory")
 
 
 def by_tag(tags: Iterable[str]) -> Accessory | None:
