@@ -121,7 +121,7 @@ async def test_what_an_accessory_is(naru: Naru, artifact_type: str, annotations:
     admin = await api(naru)
     image = await make.image(naru.admin, "team/app", "1")
     subject = {"mediaType": make.OCI_MANIFEST, "digest": image.digest, "size": len(image.manifest)}
-    more = {"subject": subject, "artifactType": artifact_type, "annotations": annotations}
+    more: dict[str, Any] = {"subject": subject, "artifactType": artifact_type, "annotations": annotations}
     await make.image(naru.admin, "team/app", "other", seed="other", **more)
     shown = (await admin.call("GET", f"{APP}/artifacts/1?with_accessory=true"))["artifact"]
     assert [one["type"] for one in shown["accessories"]] == [kind]
