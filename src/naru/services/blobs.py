@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from naru.core.audit import Action
 from naru.core.digest import Digest
 from naru.core.errors import BlobInUse, BlobUnknown
 from naru.core.names import RepositoryName
 from naru.core.permissions import Grant, Permission
 from naru.core.ports import BlobStore, Clock
+from naru.db import audit
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
 from naru.db.images import ensure_image, image_lock, is_referenced
@@ -122,6 +124,11 @@ class Blobs:
                     f"{digest} belongs to a manifest of '{name}': delete the manifest first; its blobs go by themselves"
                 )
             blob_rows.unlink(tx, found.image_id, found.blob_id)
+            detail = {"digest": str(digest), "size": found.size}
+            now = self._clock.now()
+            audit.record(
+                tx, grant.registry.project_id, now, Action.BLOB_DELETE, grant.actor, f"{name}@{digest}", detail
+            )
 
         await self._database.write(unlink)
 
