@@ -238,7 +238,7 @@ def _scale(settings: Settings) -> Iterator[Finding]:
     }
     missing = [what for what, absent in wanted.items() if absent]
     if missing:
-        yield Finding("error", "workers", f"more than one process needs {'; and '.join(missing)}. Set it to 1")
+        yield Finding("error", "workers", f"more than one process needs {'; and '.join(missing)}; else set it to 1")
 
 
 def _telemetry(settings: Settings) -> Iterator[Finding]:
