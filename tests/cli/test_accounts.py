@@ -101,6 +101,23 @@ def test_keys(cli: Cli) -> None:
     assert "the limit is 5" in cli.refused("key", "create", "kim")
 
 
+def test_a_key_is_changed(cli: Cli) -> None:
+    def shown() -> dict[str, object]:
+        return one(cli.rows("key", "list"), access_key_id=ADMIN_KEY)
+
+    before = shown()
+    cli.good("key", "set", ADMIN_KEY, "--label", "deploys", "--expires", "7")
+    changed = shown()
+    assert (changed["label"], before["expires"]) == ("deploys", None)
+    assert str(changed["expires"]).startswith("20")
+    cli.good("key", "set", ADMIN_KEY, "--expires", "never")
+    assert shown() == before | {"label": "deploys"}
+    assert cli.call("key", "set", ADMIN_KEY).exit_code == 2
+    for wrong in ("0", "-1", "36501", "9" * 40, "soon"):
+        assert cli.call("key", "set", ADMIN_KEY, "--expires", wrong).exit_code == 2
+    assert "there is no" in cli.refused("key", "set", "ABSENT", "--label", "x")
+
+
 def test_what_the_operator_does_is_in_the_audit_log(cli: Cli) -> None:
     cli.good("user", "create", "kim", "--password", given="a long password\n")
     cli.good("key", "disable", ADMIN_KEY)

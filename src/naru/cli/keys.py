@@ -9,6 +9,9 @@ from naru.cli.base import as_json_option, moment, run, table
 from naru.services.accounts import KeyChange, KeyView, NewKey
 from naru.services.accounts.keys import DAY
 
+#: A century.
+MAX_DAYS = 36_500
+
 
 @click.group()
 def key() -> None:
@@ -23,7 +26,7 @@ def _show_key(new: NewKey, as_json: bool) -> None:
 @key.command("create")
 @click.argument("user_name", metavar="USER")
 @click.option("--label", default="", help="What the key is for.")
-@click.option("--expires", type=click.IntRange(1, 36_500), metavar="DAYS", help="Unset: never.")
+@click.option("--expires", type=click.IntRange(1, MAX_DAYS), metavar="DAYS", help="Unset: never.")
 @as_json_option
 def key_create(user_name: str, label: str, expires: int | None, as_json: bool) -> None:
     """Make an access key for a user, who has five at most."""
@@ -67,6 +70,36 @@ def key_list(user_name: str | None, as_json: bool) -> None:
         ],
         as_json,
     )
+
+
+class Days(click.ParamType[int]):
+    """Days from now; or ``never``, which is 0 here."""
+
+    name = "days|never"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if text == "never":
+            return 0
+        if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= MAX_DAYS):
+            self.fail(f"{text!r} is neither a number of days from 1 to {MAX_DAYS} nor 'never'", param, ctx)
+        return int(text)
+
+
+@key.command("set")
+@click.argument("access_key_id")
+@click.option("--label", help="What the key is for.")
+@click.option("--expires", type=Days(), metavar="DAYS", help="From now, or 'never'.")
+def key_set(access_key_id: str, label: str | None, expires: int | None) -> None:
+    """Change what a key is called, or when it stops working."""
+    if label is None and expires is None:
+        raise click.UsageError("say what to change, see --help")
+
+    async def work(core: Core) -> None:
+        until = core.clock.now() + expires * DAY if expires else expires
+        await core.keys.change(core.operator_account, access_key_id, KeyChange(label=label, expires_at=until))
+
+    run(work)
 
 
 @key.command("regenerate")
