@@ -79,6 +79,24 @@ async def test_each_key_does_what_its_name_says(naru: Naru) -> None:
     assert await clean.by_tag((await clean.run(dry_run=True))["id"]) == {"pulled": "KEEP", "pushed": "KEEP"}
 
 
+async def test_a_policy_that_is_off_counts_for_nothing(naru: Naru) -> None:
+    """Neither for what it keeps, nor for the images that it is about."""
+    clean = await Cleaning.of(naru)
+    for image in ("app", "other"):
+        await clean.push("v1", image)
+        await clean.push("dev", image)
+    await clean.policy("v*", "app")
+    await clean.admin.call("POST", clean.path, {"tag": {"pattern": "dev"}, "parameters": {"always": -1}})
+    on, off = await listed(clean)
+    await clean.admin.call("PUT", f"{clean.path}/{off['id']}", off | {"disabled": True, "parameters": {"always": -1}})
+    run = await clean.run(dry_run=True)
+    assert [one["repository"] for one in await clean.tasks(run["id"])] == ["app"]
+    assert await clean.by_tag(run["id"]) == {"v1": "KEEP", "dev": "DELETE"}
+    await clean.admin.call("PUT", f"{clean.path}/{on['id']}", on | {"disabled": True, "parameters": {"always": -1}})
+    run = await clean.run()
+    assert (run["status"], run["images"], run["total"], run["deleted"]) == ("Success", 0, 0, 0)
+
+
 async def test_duplicates_are_refused(naru: Naru) -> None:
     clean = await Cleaning.of(naru)
     await clean.admin.call("POST", clean.path, RULE)

@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
-from naru.services.webhooks import pacing
+from naru.db.webhooks import told
+from naru.services.webhooks import deliveries, pacing
 from naru.services.webhooks.pacing import LATE, OVERDUE, Pacer
+from tests import make
+from tests.conftest import Naru
+from tests.webhooks.receiver import OPEN, hook, receiving
 
 
 class Clock:
@@ -68,3 +72,27 @@ async def test_when_the_server_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
         await pacer.turn(age)
         await pacer.rest(1000, age)
     assert clock.now == began
+
+
+@pytest.mark.options(**OPEN)
+async def test_a_large_image_beside_requests(naru: Naru, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events are made as fast as they are sent: a single webhook hears of about 33 a second, not of the few of one
+    look. The first look finds something new, and so does each one until all are made."""
+    pauses: list[float] = []
+    await naru.application.deliveries.aclose()
+    made = naru.application.deliveries
+    monkeypatch.setattr(made._pacer, "is_busy", lambda: True)
+    monkeypatch.setattr(told, "AT_ONCE", 3)
+    async with receiving() as one, receiving() as two:
+        for number in range(2 * deliveries.BUSY_BATCH):
+            await make.image(naru.admin, "team/app", f"{number}", layers=1, seed=f"{number}")
+        admin, _ = await hook(naru, one.url, events=["DELETE_ARTIFACT"])
+        await admin.call("DELETE", "/registries/team/images/app")
+        pauses += [await made.round() for _ in range(3)]
+        assert pauses[:2] == [pytest.approx(deliveries.BUSY_BATCH / 33, rel=0.02)] * 2
+        assert pauses[2] == deliveries.POLL_SECONDS, "nothing was made"
+        # More targets than are sent to in that time: the next look comes when it comes.
+        await hook(naru, *(f"{two.url}{n}" for n in range(5)), events=["PUSH_ARTIFACT"])
+        for number in range(deliveries.BUSY_BATCH):
+            await make.image(naru.admin, "team/more", f"{number}", layers=1, seed=f"{number}")
+        assert await made.round() == deliveries.POLL_SECONDS

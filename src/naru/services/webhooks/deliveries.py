@@ -38,7 +38,7 @@ from naru.db.engine import Database
 from naru.db.webhooks import figures, history, lanes, outbox, told
 from naru.db.webhooks.lanes import Lane, Try, Waiting
 from naru.db.webhooks.policies import Target, Webhook
-from naru.services.webhooks.pacing import LATE, Pacer
+from naru.services.webhooks.pacing import LATE, SPACING, Pacer
 from naru.services.webhooks.sending import Sender, tell_some, to_spread
 
 log = logging.getLogger(__name__)
@@ -125,8 +125,9 @@ class Deliveries:
     async def _loop(self) -> None:
         prune_in = 0.0
         while True:
+            pause = POLL_SECONDS
             try:
-                await self.round()
+                pause = await self.round()
                 if prune_in <= 0:
                     await self.prune()
                     prune_in = PRUNE_SECONDS
@@ -136,14 +137,14 @@ class Deliveries:
                 log.exception("webhooks: events wait a moment")
             # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(pause):
                     await self._wake.wait()
             self._wake.clear()
-            prune_in -= POLL_SECONDS
+            prune_in -= pause
 
-    async def round(self) -> None:
-        """Spread what is new, and begin to send to each target that has its turn. While the server is busy little is
-        spread at once, unless it is late."""
+    async def round(self) -> float:
+        """Spread what is new, and begin to send to each target that has its turn; seconds until the next round. While
+        the server is busy little is spread at once, unless it is late: as much as is sent until then."""
         while await self._database.read(outbox.has_new):
             busy = self._pacer.is_busy()
             limit = BUSY_BATCH if busy else BATCH
@@ -152,9 +153,11 @@ class Deliveries:
             await self._begin()
             age = self._clock.now() - min(oldest, went)
             if busy and age <= LATE:
-                break
+                await self._begin()
+                return min(SPACING * (made + more) or POLL_SECONDS, POLL_SECONDS)
             await self._pacer.rest(made + more, age)
         await self._begin()
+        return POLL_SECONDS
 
     async def settle(self) -> None:
         """Rounds until nothing can be sent now: for tests and for a stop in order."""
