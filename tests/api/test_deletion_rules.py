@@ -101,6 +101,7 @@ OF_IMAGE: dict[str, Way] = {
     "image, console": lambda h: h.form(f"{h.base}/registries/team/images/-/delete", image="app"),
     "images, a search, API": lambda h: h.found(q="app"),
     "images, a search, console": lambda h: h.found_on_the_page(f"{h.base}/registries/team/images/-", "app"),
+    "registry, API": lambda h: h.admin.document("DELETE", "/registries/team?withImages=team"),
     "registry, console": lambda h: h.form(f"{h.base}/registries/team/delete", name="team", with_images="true"),
 }
 

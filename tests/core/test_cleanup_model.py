@@ -86,7 +86,9 @@ def test_it_is_the_model(artifacts: list[Artifact], rules: list[Rule], harbor: b
 
 @st.composite
 def options_strategy(draw: st.DrawFn) -> Options:
-    return Options(*(draw(st.booleans()) for _ in range(3)), grace_hours=draw(st.sampled_from([0, 24, 96])))
+    harbor, unmatched, tags = (draw(st.booleans()) for _ in range(3))
+    hours = draw(st.sampled_from([0, 24, 96]))
+    return Options(harbor=harbor, keep_unmatched=unmatched, remove_tags=tags, grace_hours=hours)
 
 
 def model_decides(
