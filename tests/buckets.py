@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.azurite import running_azurite
+from tests.google import running_google
 from tests.s3 import running_s3
 
 
@@ -38,7 +39,11 @@ class Bucket(Protocol):
 
 
 #: What ``--store`` may name, beside files.
-RUNNING: dict[str, Callable[[Path], AbstractContextManager[Bucket]]] = {"s3": running_s3, "azure": running_azurite}
+RUNNING: dict[str, Callable[[Path], AbstractContextManager[Bucket]]] = {
+    "s3": running_s3,
+    "azure": running_azurite,
+    "gcs": running_google,
+}
 
 
 def given(folder: Path, name: str) -> Iterator[Bucket]:

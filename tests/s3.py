@@ -76,15 +76,16 @@ def weed() -> str:
 
 
 @contextmanager
-def running_s3(folder: Path) -> Iterator[S3Server]:
-    """A started server with an empty bucket; it is gone at the end."""
+def running_s3(folder: Path, *, anonymous: bool = False) -> Iterator[S3Server]:
+    """A started server with an empty bucket; it is gone at the end. ``anonymous``: everybody may do everything."""
     folder.mkdir(parents=True, exist_ok=True)
     identity = {
         "name": "test",
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    everybody = [{"name": "anonymous", "actions": identity["actions"]}] if anonymous else []
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, *everybody]}))
     server = S3Server(free_port(), folder)
     process = _start(server)
     try:

@@ -193,7 +193,7 @@ def test_loopback(host: str, expected: bool) -> None:
         ({"blob_store_url": "s3://bucket?endpoint=http://u:p@host"}, ["blob_store_url", "endpoint", "https://host"]),
         ({"blob_store_url": "s3://bucket?style=other"}, ["blob_store_url", "style", "virtual"]),
         ({"blob_store_url": "s3://bucket?checksum=md5"}, ["blob_store_url", "checksum", "none"]),
-        ({"blob_store_url": "gs://bucket?endpoint=http://host"}, ["blob_store_url", "gs", "nothing"]),
+        ({"blob_store_url": "gs://bucket?region=x"}, ["blob_store_url", "gs", "endpoint, ca"]),
         ({"blob_redirect": "on"}, ["blob_redirect", "object store"]),
         ({"blob_redirect": "10.0.0.1/8"}, ["blob_redirect", "10.0.0.1/8"]),
         ({"blob_redirect_endpoint": "https://host"}, ["blob_redirect_endpoint", "object store"]),

@@ -68,6 +68,7 @@ def amazon(_folder: Path, patch: pytest.MonkeyPatch) -> None:
             *(amazon, "bucket.example.com", "/p/", "90"),
         ),
         ("gs://bucket/prefix", google, "storage.googleapis.com", "/bucket/prefix/", "90"),
+        ("gs://bucket/p?endpoint=https://storage.p.example.com", google, "storage.p.example.com", "/bucket/p/", "90"),
         ("az://container/prefix?account=acme", azure, "acme.blob.core.windows.net", "/container/prefix/", None),
     ],
 )

@@ -158,7 +158,7 @@ def _postgres_url(text: str, url: SplitResult) -> str:
 #: Kinds of object stores, with what may follow the question mark.
 _OBJECT_STORES = {
     "s3": ("endpoint", "region", "style", "checksum", "ca"),
-    "gs": (),
+    "gs": ("endpoint", "ca"),
     "az": ("account", "endpoint", "ca"),
 }
 
@@ -214,8 +214,10 @@ def parse_object_store(text: str) -> tuple[str, str, str, dict[str, str]]:
     options = dict(fields)
     known = _OBJECT_STORES[url.scheme]
     if len(options) != len(fields) or not set(options) <= set(known):
-        allowed = f"only {', '.join(known)}, once each" if known else "nothing"
-        raise ValueError(f"the URL of an object store of the kind {url.scheme} has {allowed} after '?'; {rule}")
+        raise ValueError(
+            f"the URL of an object store of the kind {url.scheme} has only {', '.join(known)}, once each, "
+            f"after '?'; {rule}"
+        )
     if "endpoint" in options:
         endpoint = urlsplit(options["endpoint"])
         if (

@@ -106,7 +106,8 @@ def _store(place: Place, seconds: int, endpoint: str | None) -> S3Store | GCSSto
         if place.kind == "s3":
             return S3Store(place.bucket, config=_s3(place, endpoint), credential_provider=profile(), **common)
         if place.kind == "gs":
-            return GCSStore(place.bucket, **common)
+            google: dict[str, Any] = {} if endpoint is None else {"base_url": endpoint}
+            return GCSStore(place.bucket, config=google, **common)  # type: ignore[arg-type]
         config: dict[str, Any] = {"account_name": place.options["account"]} if "account" in place.options else {}
         if endpoint is not None:
             config["endpoint"] = endpoint
