@@ -181,14 +181,18 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     if settings.blob_old_folder is not None and not settings.blob_old_folder.is_dir():
         yield Finding("error", "blob_store_old_url", f"{str(settings.blob_old_folder)!r} is not a folder")
     if settings.object_store is not None:
-        yield from _object_store(settings, settings.object_store[3])
+        yield from _object_store(settings, settings.object_store[0], settings.object_store[3])
     if settings.blob_store_url == "memory:":
         yield Finding(
             "warning", "blob_store_url", "content is kept in memory and lost at the stop; use it for tests only"
         )
 
 
-def _object_store(settings: Settings, options: Mapping[str, str]) -> Iterator[Finding]:
+#: The host that the client of Google Cloud Storage signs addresses for, whatever its endpoint is.
+_GOOGLE = "storage.googleapis.com"
+
+
+def _object_store(settings: Settings, kind: str, options: Mapping[str, str]) -> Iterator[Finding]:
     endpoint = urlsplit(options.get("endpoint", ""))
     if endpoint.scheme == "http" and not is_loopback(endpoint.hostname or ""):
         yield Finding(
@@ -211,6 +215,13 @@ def _object_store(settings: Settings, options: Mapping[str, str]) -> Iterator[Fi
                 own,
                 f"clients of the {name} listener are sent to {host!r}, which is their own machine; name an address "
                 "that they can reach",
+            )
+        if kind == "gs" and host not in {None, _GOOGLE} and getattr(settings, name) is not None:
+            yield Finding(
+                "warning",
+                own,
+                f"addresses are signed for the host {_GOOGLE!r}: what answers at {host!r} must set it in the Host "
+                "header of what it passes on",
             )
 
 
