@@ -289,11 +289,6 @@ LONG = SecretStr("correct horse battery")
         ({"external_url": "https://a.example", "bootstrap_password": "short"}, [("error", "bootstrap_password")]),
         ({"workers": 2}, [("error", "workers")]),
         ({"blob_store_url": "memory:"}, [("warning", "blob_store_url")]),
-        ({"blob_store_url": "gs://bucket", "blob_redirect": "on"}, []),
-        (
-            {"blob_store_url": "gs://b-1", "blob_redirect": "on", "blob_redirect_endpoint": "https://l.example"},
-            [("warning", "blob_redirect_endpoint")],
-        ),
     ],
 )
 def test_unsafe_options_are_found(flags: dict[str, Any], expected: list[tuple[str, str]]) -> None:

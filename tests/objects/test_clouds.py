@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from naru.core.ports import BlobStore
+from naru.settings import check, load
 from naru.settings.values import parse_object_store
 from naru.storage.object import Place, Redirects, object_storage
 from naru.storage.object.address import profile
@@ -92,6 +93,13 @@ async def test_addresses_are_signed(
         assert [values for name, values in query.items() if name.lower().endswith("expires")] == [[expiry]]
     for secret in ("secret-of-test", base64.b64encode(b"k" * 32).decode()):
         assert secret not in signed
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://storage.googleapis.com", "https://layers.example.com"])
+def test_whom_addresses_of_google_s_are_signed_for_is_told(endpoint: str | None) -> None:
+    found = check(load(blob_store_url="gs://bucket", blob_redirect="on", blob_redirect_endpoint=endpoint), {})
+    expected = ["blob_redirect_endpoint"] if endpoint == "https://layers.example.com" else []
+    assert [one.setting for one in found] == expected
 
 
 def test_a_cloud_that_cannot_be_set_up_is_told_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
