@@ -39,6 +39,7 @@ async def user_ids(naru: Naru) -> dict[str, int]:
     return {one["name"]: one["user_id"] for one in users}
 
 
+@pytest.mark.options(job_workers=0)  # the run that was begun does not end between two looks
 async def test_ids_of_another_project(naru: Naru) -> None:
     """By her own appkey, below her own registry and below that of others: nothing of theirs is there, or changes."""
     mallory = await another_project(naru)
