@@ -11,6 +11,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -122,6 +123,22 @@ def test_what_it_is_made_of(engine: Engine) -> None:
     found = set(engine(*words, listed).split())
     assert {"naru-registry", "asyncpg", "opentelemetry-sdk"} <= found
     assert found.isdisjoint({"pytest", "hatchling", "mypy", "pip"})
+
+
+def test_every_package_is_there_for_arm64(tmp_path: Path) -> None:
+    """As a wheel whose hash is in the lock: the image for arm64 is made of the same packages, and compiles nothing."""
+    if not required("image"):
+        absent("image", "NARU_TEST_REQUIRE does not ask for it")
+    systems = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(17, 37)]
+    systems += ["--platform=manylinux2014_aarch64", "--platform=any"]
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--implementation=cp"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--python-version=3.13", *systems]
+    command += ["--requirement", str(ROOT / "deploy" / "requirements.lock"), f"--dest={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = {path.name for path in tmp_path.iterdir()}
+    assert len([name for name in made if "aarch64" in name]) > 10
+    assert not [name for name in made if "x86_64" in name and "aarch64" not in name]
 
 
 def wait_until_ready(engine: Engine, port: int) -> None:
