@@ -1,4 +1,4 @@
-"""systemd's unit, compose's file, alert rules and dashboard: checked by their own programs, and against what exists."""
+"""systemd's unit, alert rules and dashboard: checked by their own programs, and against what exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from naru.settings import load, variables
+from naru.settings import variables
 from tests.crash.wire import Wire
 from tests.deploy.files import DEPLOY, ROOT, read
 from tests.programs import program
@@ -51,32 +51,6 @@ def test_variables_exist(name: str) -> None:
     named = set(re.findall(r"\bNARU_[A-Z_]*[A-Z]\b", (DEPLOY / name).read_text()))
     assert named
     assert named - set(variables()) <= {"NARU_IMAGE"}  # compose's own
-
-
-def test_compose_names_what_it_has() -> None:
-    document = read("compose/compose.yaml")
-    services = document["services"]
-    assert {"nginx", "naru1", "naru2", "postgres", "seaweedfs"} <= services.keys()
-    for service in services.values():
-        assert set(service.get("depends_on", ())) <= services.keys()
-        for volume in service.get("volumes", ()):
-            source = volume.partition(":")[0]
-            assert source in document["volumes"] or source.startswith((".", "/"))
-    for node in ("naru1", "naru2"):
-        assert (services[node]["read_only"], services[node]["cap_drop"]) == (True, ["ALL"])
-    upstreams = set(re.findall(r"server (\w+):5000", (DEPLOY / "proxy" / "nginx.conf").read_text()))
-    assert upstreams <= services.keys()
-
-
-def test_compose_s_settings_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a server of this version; what the operator fills in is filled in."""
-    given = read("compose/compose.yaml")["services"]["naru1"]["environment"]
-    filled = {"NARU_EXTERNAL_URL": "https://registry.example.com"}
-    for name, value in given.items():
-        monkeypatch.setenv(name, filled.get(name, re.sub(r"\$\{[^}]*\}", "a-filled-in-value", value)))
-    settings = load()
-    assert settings.blob_store_url == given["NARU_BLOB_STORE_URL"]
-    assert settings.bootstrap_registries == ("demo",)
 
 
 def test_all_proxies_say_which_listener() -> None:
