@@ -66,7 +66,7 @@ def test_the_store_starts_and_gets_its_bucket(tmp_path: Path) -> None:
     ports |= {f"{name}.grpc": free_port() for name in ports}
     options = " ".join(f"-{name}={port}" for name, port in ports.items())
     changes = (("exec weed", f"exec {weed()}"), ("-dir=/data", f"-dir={tmp_path} -ip=127.0.0.1 {options}"))
-    store = shell(services["seaweedfs"], *changes, ("/tmp/s3.json", str(tmp_path / "s3.json")))
+    store = shell(services["seaweedfs"], *changes, ("/run/s3.json", str(tmp_path / "s3.json")))
     master = f"127.0.0.1:{ports['master.port']}.{ports['master.port.grpc']}"
     bucket = shell(services["bucket"], ("weed shell", f"{weed()} shell"), ("seaweedfs:9333", master))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "S3_SECRET": SECRET}
