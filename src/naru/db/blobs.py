@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
 
 from naru.db import usage
-from naru.db.engine import execute, execute_many
+from naru.db.engine import Database, execute, execute_many
 from naru.db.schema import blob_links, blobs, uploads
 
 FIND_BLOB = "SELECT id, storage_key, damaged FROM blobs WHERE digest = ?"
@@ -32,6 +33,13 @@ DOOM = "INSERT INTO doomed_files (storage_key, created_at) VALUES (?, ?) ON CONF
 ADD_UPLOAD = """
     INSERT INTO uploads (id, registry_id, image_name, user_id, algorithm, created_at, updated_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+#: The same, if the user has not too many others.
+OPEN_UPLOAD = """
+    INSERT INTO uploads (id, registry_id, image_name, user_id, algorithm, created_at, updated_at)
+    SELECT ?, ?, ?, ?, ?, ?, ? FROM begun
+    WHERE (SELECT count(*) FROM (SELECT 1 FROM uploads WHERE user_id = ? AND id NOT IN ({}) LIMIT ?) AS others) < ?
+    ON CONFLICT (id) DO UPDATE SET updated_at = excluded.updated_at RETURNING id
 """
 REMOVE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
 BEGIN_UPLOAD = "UPDATE uploads SET updated_at = CASE WHEN ? > created_at THEN ? ELSE created_at + 1 END WHERE id = ?"
@@ -143,6 +151,33 @@ def add_upload(
     tx: Connection, upload_id: str, registry_id: int, image_name: str, user_id: int, algorithm: str, now: int
 ) -> None:
     execute(tx, ADD_UPLOAD, (upload_id, registry_id, image_name, user_id, algorithm, now, now))
+
+
+async def open_upload(
+    database: Database,
+    upload_id: str,
+    registry_id: int,
+    image_name: str,
+    user_id: int,
+    algorithm: str,
+    now: int,
+    others: Collection[str],
+    limit: int,
+    *,
+    promised: bool,
+) -> bool:
+    """Add the upload, and let all nodes see it; False when the user would have more than ``limit``. ``others`` are
+    uploads of the user that count whether their rows are there or not. ``promised`` as in ``Database.write_once``:
+    nothing is promised with an open upload, as long as another change comes before bytes of it are.
+    """
+    sql = OPEN_UPLOAD.format(", ".join("?" * (len(others) + 1)))
+    row = (upload_id, registry_id, image_name, user_id, algorithm, now, now)
+    return (
+        await database.write_once(
+            sql, (*row, user_id, upload_id, *others, limit, limit - len(others)), promised=promised
+        )
+        is not None
+    )
 
 
 def remove_upload(tx: Connection, upload_id: str) -> bool:

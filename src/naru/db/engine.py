@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult
+from sqlalchemy.util import await_only
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,15 @@ class Database(ABC):
         the end, however it ended.
         """
 
+    async def write_once(self, sql: str, parameters: Sequence[object], *, promised: bool = True) -> Any:
+        """One statement as a change of its own, with nothing locked (``locks`` would be empty): its row, or None.
+
+        It inserts what it selects ``FROM begun``. Where it may be run twice, the second time finds what the first made.
+        ``promised`` False: all see it when this returns, but a power cut may take it back until some later change is
+        durable.
+        """
+        return await self.write(lambda tx: execute(tx, f"WITH begun AS (SELECT 1) {sql}", parameters).fetchone(), ())
+
     @abstractmethod
     async def time(self) -> int:
         """The time by which everybody who uses the database goes: microseconds since 1970 UTC."""
@@ -95,23 +105,53 @@ def execute(tx: Connection, sql: str, parameters: Sequence[object] = ()) -> Rows
 
     Statements use ``?`` and what SQLite and PostgreSQL share, see ``numbered``.
     """
-    driver = tx.connection.driver_connection
+    driver: Any = tx.connection.driver_connection
     if type(driver) is sqlite3.Connection:
         return driver.execute(sql, parameters)
-    cursor: Any = tx.connection.cursor()
-    cursor.execute(numbered(sql), parameters)
-    return cursor  # type: ignore[no-any-return]
+    statement, has_rows = _for_postgres(sql)
+    if has_rows:
+        return Fetched(await_only(driver.fetch(statement, *parameters)))
+    return Fetched([], await_only(driver.execute(statement, *parameters)))
+
+
+class Fetched:
+    """Rows of PostgreSQL; ``status`` is what it says of a statement without any, such as ``DELETE 3``."""
+
+    __slots__ = ("_left", "rowcount")
+
+    def __init__(self, rows: list[Any], status: str = "") -> None:
+        self._left = iter(rows)
+        count = status.rpartition(" ")[2]
+        self.rowcount = int(count) if count.isdigit() else len(rows)
+
+    def fetchone(self) -> Any:
+        return next(self._left, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._left)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._left
 
 
 def execute_many(tx: Connection, sql: str, rows: Iterable[Sequence[object]]) -> None:
     """The same statement for each of ``rows``."""
-    driver = tx.connection.driver_connection
+    driver: Any = tx.connection.driver_connection
     if type(driver) is sqlite3.Connection:
         driver.executemany(sql, rows)
         return
     every = list(rows)
-    if every:
-        tx.connection.cursor().executemany(numbered(sql), every)
+    if len(every) == 1:
+        await_only(driver.execute(numbered(sql), *every[0]))
+    elif every:
+        await_only(driver.executemany(numbered(sql), every))
+
+
+@lru_cache(maxsize=4096)
+def _for_postgres(sql: str) -> tuple[str, bool]:
+    """The statement, and whether it may have rows."""
+    first = sql.split(None, 1)[0].upper()
+    return numbered(sql), first in {"SELECT", "WITH", "VALUES", "EXPLAIN", "SHOW"} or "RETURNING" in sql.upper()
 
 
 #: How SQLite and PostgreSQL call the same thing. PostgreSQL has no empty list; one with NULL holds no value either.

@@ -17,7 +17,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from naru.core.errors import NaruError, Unavailable
-from naru.db.engine import DEFERRED, Database, execute, lock_key, log_failure
+from naru.db.engine import DEFERRED, Database, execute, lock_key, log_failure, numbered
 from naru.db.errors import CONFLICTS, RACES, is_disconnect, sqlstate, translate
 from naru.db.place import Pools
 
@@ -49,6 +49,10 @@ SILENT_READ_SECONDS = 600
 STATEMENTS = 400
 
 _INSTALLATION = lock_key("naru")
+_SHARED = f"pg_advisory_xact_lock_shared({_INSTALLATION})"
+#: How a change of one statement begins. Without a promise its commit does not wait for the disk.
+_PROMISED = f"WITH begun AS MATERIALIZED (SELECT {_SHARED})"
+_LATER = f"WITH begun AS MATERIALIZED (SELECT {_SHARED}, set_config('synchronous_commit', 'off', TRUE))"
 _BEGIN = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {SILENT_SECONDS * 1000}; SELECT"
 
 
@@ -77,7 +81,7 @@ def postgres_engine(url: str, pools: Pools, **options: Any) -> AsyncEngine:
     """An engine whose transactions begin and end by statements of ours. The URL is asyncpg's to read."""
 
     async def connect() -> Any:
-        connection = await asyncpg.connect(url, **connect_options(pools))
+        connection = await asyncpg.connect(url, statement_cache_size=STATEMENTS, **connect_options(pools))
         # Sums of whole numbers are of this type; nothing here has a fraction.
         await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=int, format="text")
         return connection
@@ -157,6 +161,33 @@ class PostgresDatabase(Database):
     async def write(self, function: Callable[[Connection], T], locks: Collection[str] | None = None) -> T:
         self._require_open()
         return await self._call(self._write(function, locks))
+
+    async def write_once(self, sql: str, parameters: Sequence[object], *, promised: bool = True) -> Any:
+        """One message to the server, where a transaction takes three; the installation's lock is shared all the same."""
+        self._require_open()
+        begun = _PROMISED if promised else _LATER
+        return await self._call(self._write_once(f"{begun} {numbered(sql)}", parameters))
+
+    async def _write_once(self, sql: str, parameters: Sequence[object]) -> Any:
+        if self._soon is not None:
+            await asyncio.wait([self._soon])
+        attempt = 0
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    driver: Any = (await connection.get_raw_connection()).driver_connection
+                    try:
+                        return await driver.fetchrow(sql, *parameters)
+                    except BaseException:
+                        if driver.is_closed() or driver.is_in_transaction():
+                            await connection.invalidate()
+                        raise
+            except Exception as error:
+                attempt += 1
+                if attempt <= AGAIN and (sqlstate(error) in CONFLICTS or is_disconnect(error)):
+                    await asyncio.sleep(random.random() * 0.01 * 2**attempt)  # noqa: S311 - no secret
+                    continue
+                raise translate(error) from error
 
     def write_soon(
         self,
@@ -342,7 +373,7 @@ def _begin_with(locks: Collection[str] | None) -> str:
     if locks is None:
         return f"{_BEGIN} pg_advisory_xact_lock({_INSTALLATION})"
     named = "".join(f", pg_advisory_xact_lock({key})" for key in sorted({lock_key(name) for name in locks}))
-    return f"{_BEGIN} pg_advisory_xact_lock_shared({_INSTALLATION}){named}"
+    return f"{_BEGIN} {_SHARED}{named}"
 
 
 def _resolve(waiting: asyncio.Future[Any], task: asyncio.Task[Any]) -> None:

@@ -28,10 +28,13 @@ class Opening:
     def get(self, upload_id: str) -> FoundUpload | None:
         return self._found.get(upload_id)
 
+    def of(self, user_id: int) -> list[str]:
+        return [one for one, opened in self._found.items() if opened.user_id == user_id]
+
     async def count(self, user_id: int, stored: Awaitable[Iterable[str]]) -> int:
         """How many uploads the user has, with those of the rows. A row may be written while they are read: its upload
         counts once all the same."""
-        seen = {one for one, opened in self._found.items() if opened.user_id == user_id}
+        seen = set(self.of(user_id))
         counts = self._counts.setdefault(user_id, [])
         counts.append(seen)
         try:

@@ -74,28 +74,48 @@ class Uploads:
         user_id = _user(grant)
         upload_id = secrets.token_hex(16)
         now = self._clock.now()
-
-        if await self._opening.count(user_id, self._pull.uploads_of(user_id, self._limit)) >= self._limit:
-            raise TooManyRequests(
-                f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
-                "until they expire",
-                headers={"Retry-After": "60"},
-            )
-
-        def add(tx: Any) -> None:
-            blob_rows.add_upload(tx, upload_id, grant.registry.id, name.image, user_id, algorithm, now)
-
-        self._opening.add(upload_id, FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False))
+        opened = FoundUpload(grant.registry.id, name.image, user_id, algorithm, begun=False)
         if self._alone_here:
-            # Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here.
-            self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.remove(upload_id), ())
-        else:  # the next request may come to another node
-            try:
-                await self._database.write(add, ())
-            finally:
-                self._opening.remove(upload_id)
+            await self._open_here(upload_id, opened, now)
+        else:
+            await self._open_for_all(upload_id, opened, now)
         self._hashes.begin(upload_id, algorithm)
         return Upload(upload_id, 0)
+
+    async def _open_here(self, upload_id: str, opened: FoundUpload, now: int) -> None:
+        """Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here."""
+        user_id = opened.user_id
+        if await self._opening.count(user_id, self._pull.uploads_of(user_id, self._limit)) >= self._limit:
+            raise self._too_many()
+
+        def add(tx: Any) -> None:
+            blob_rows.add_upload(tx, upload_id, opened.registry_id, opened.image_name, user_id, opened.algorithm, now)
+
+        self._opening.add(upload_id, opened)
+        self._database.write_soon(add, f"upload {upload_id}", lambda: self._opening.remove(upload_id), ())
+
+    async def _open_for_all(self, upload_id: str, opened: FoundUpload, now: int) -> None:
+        """The next request may come to another node. Counted and written by one statement, which counts those that are
+        being opened here whether it sees their rows or not."""
+        others = self._opening.of(opened.user_id)
+        if len(others) >= self._limit:
+            raise self._too_many()
+        promised = not self._area.shared  # where it is, what writes the first byte is durable before: see _begin
+        self._opening.add(upload_id, opened)
+        try:
+            if not await blob_rows.open_upload(
+                self._database, upload_id, *opened[:4], now, others, self._limit, promised=promised
+            ):
+                raise self._too_many()
+        finally:
+            self._opening.remove(upload_id)
+
+    def _too_many(self) -> TooManyRequests:
+        return TooManyRequests(
+            f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
+            "until they expire",
+            headers={"Retry-After": "60"},
+        )
 
     async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
         grant.require(Permission.PUSH)
