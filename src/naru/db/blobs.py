@@ -49,11 +49,12 @@ END_UPLOAD = "DELETE FROM uploads WHERE id = ? RETURNING updated_at > created_at
 @dataclass(frozen=True, slots=True)
 class LinkedBlob:
     """``spare_key`` is a file that the caller brought and nobody needs; ``missing`` asks the caller to bring one.
-    ``begun`` is what ``end_upload`` said."""
+    ``begun`` is what ``end_upload`` said; ``ended`` is False when the upload was gone."""
 
     spare_key: str | None = None
     missing: bool = False
     begun: bool = False
+    ended: bool = True
 
 
 def blob_lock(digest: str) -> str:

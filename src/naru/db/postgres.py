@@ -163,7 +163,7 @@ class PostgresDatabase(Database):
         return await self._call(self._write(function, locks))
 
     async def write_once(self, sql: str, parameters: Sequence[object], *, promised: bool = True) -> Any:
-        """One message to the server, where a transaction takes three; the installation's lock is shared all the same."""
+        """One message to the server, where a transaction takes three; the installation is locked all the same."""
         self._require_open()
         begun = _PROMISED if promised else _LATER
         return await self._call(self._write_once(f"{begun} {numbered(sql)}", parameters))

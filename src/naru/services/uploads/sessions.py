@@ -11,7 +11,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from naru.core.digest import Digest, new_hash, new_key
@@ -30,10 +29,10 @@ from naru.core.permissions import Grant, Permission
 from naru.core.ports import BlobStore, Clock, UploadArea
 from naru.db import blobs as blob_rows
 from naru.db.engine import Database
-from naru.db.images import ensure_image, image_lock
+from naru.db.images import image_lock
 from naru.db.pull import FoundUpload, PullQueries
-from naru.services.limits import UploadQuota
 from naru.services.uploads.chunks import check_start
+from naru.services.uploads.linking import link_upload
 from naru.services.uploads.memory import HASHED_INLINE_BYTES, Busy, Room, RunningHashes, Upload, Whole
 from naru.services.uploads.opening import Opening
 
@@ -345,18 +344,8 @@ class Uploads:
         now = self._clock.now()
 
         def link(tx: Any) -> blob_rows.LinkedBlob:
-            image_id = ensure_image(tx, grant.registry.id, name.image, now)
-            quota = UploadQuota(tx, grant.registry.id, image_id, str(digest), upload.offset)
-            linked = blob_rows.link_blob(tx, image_id, str(digest), upload.offset, key, now, now + self._grace)
-            # A sweep takes the row before the bytes: while the row is there, the file that became the blob was whole.
-            if has_row and not linked.missing:
-                begun = blob_rows.end_upload(tx, upload.id)
-                if begun is None:
-                    raise UploadUnknown("this upload has expired or was cancelled; start a new one")
-                linked = replace(linked, begun=begun)
-            if not linked.missing:
-                quota.check(tx, grant.registry.name)
-            return linked
+            row = upload.id if has_row else None
+            return link_upload(tx, grant, name, digest, upload.offset, key, row, now, now + self._grace)
 
         try:
             locks = [image_lock(grant.registry.id, name.image), blob_rows.blob_lock(str(digest))]
