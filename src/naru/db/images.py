@@ -14,10 +14,11 @@ from naru.core.errors import NameUnknown
 from naru.core.manifest import Manifest
 from naru.db import protection, usage
 from naru.db.blobs import review_links_of
-from naru.db.engine import execute, execute_many
+from naru.db.engine import execute, execute_many, is_postgres
 from naru.db.schema import (
     artifact_blobs,
 )
+from naru.db.storing import add_tag_at_once, store_at_once
 from naru.db.trash.moves import move_artifact, move_tags
 
 #: Values of one IN list; SQLite and PostgreSQL both take far more.
@@ -202,11 +203,14 @@ def store_artifact(
         accessory.subject if accessory else None,
         accessory.kind if accessory else None,
     )
-    artifact_id = int(execute(tx, ADD_ARTIFACT, values).fetchone()[0])
-    execute(tx, ADD_MANIFEST, (artifact_id, content))
     sizes = {blob.blob_id: blob.size for blob in held.values()}
-    execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in sorted(sizes)])
-    added = usage.use(tx, registry_id, sizes, len(content))
+    if is_postgres(tx):
+        artifact_id, added = store_at_once(tx, registry_id, values, content, sizes)
+    else:
+        artifact_id = int(execute(tx, ADD_ARTIFACT, values).fetchone()[0])
+        execute(tx, ADD_MANIFEST, (artifact_id, content))
+        execute_many(tx, ADD_REFERENCE, [(image_id, blob_id, artifact_id) for blob_id in sorted(sizes)])
+        added = usage.use(tx, registry_id, sizes, len(content))
     named = {str(blob.digest) for blob in (*manifest.layers, *((manifest.config,) if manifest.config else ()))}
     execute_many(tx, ADD_AWAITED, [(image_id, one, artifact_id) for one in sorted(named - held.keys())])
     children = [(artifact_id, place, image_id, str(child.digest)) for place, child in enumerate(manifest.children)]
@@ -219,8 +223,11 @@ def set_tag(tx: Connection, image_id: int, name: str, artifact_id: int, digest: 
     moved away from what it names."""
     found = execute(tx, FIND_TAG, (image_id, name)).fetchone()
     if found is None:
-        execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
-        execute(tx, ADD_HISTORY, (image_id, name, None, digest, actor, now))
+        if is_postgres(tx):
+            add_tag_at_once(tx, image_id, name, artifact_id, digest, actor, now)
+        else:
+            execute(tx, ADD_TAG, (image_id, name, artifact_id, now))
+            execute(tx, ADD_HISTORY, (image_id, name, None, digest, actor, now))
         return SetTag(made=True, before=None)
     if found[1] == digest:
         execute(tx, MOVE_TAG, (artifact_id, now, found[0]))

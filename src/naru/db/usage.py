@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from naru.db.engine import execute, execute_many, lock
+from naru.db.engine import execute, execute_many, is_postgres, lock
+from naru.db.storing import use_at_once
 
 USE_BLOB = """
     INSERT INTO registry_blobs (registry_id, blob_id, artifacts) VALUES (?, ?, 1)
@@ -63,6 +64,8 @@ def uses_blob(tx: Connection, registry_id: int, blob_id: int) -> bool:
 
 def use(tx: Connection, registry_id: int, sizes: Mapping[int, int], manifest_size: int) -> int:
     """An artifact came that uses the blobs (id -> bytes). The bytes that this added."""
+    if is_postgres(tx):
+        return use_at_once(tx, registry_id, sizes, manifest_size)
     added = manifest_size
     for blob_id, size in sorted(sizes.items()):  # in one order everywhere: others may use the same
         if execute(tx, USE_BLOB, (registry_id, blob_id)).fetchone()[0] == 1:
