@@ -24,6 +24,8 @@ def literal(value: object) -> str:
         return "NULL"
     if isinstance(value, list):
         return f"ARRAY[{', '.join(literal(each) for each in value)}]"
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'::bytea"
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 

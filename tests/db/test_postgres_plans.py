@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 
 from naru.core.jobs import Priority
 from naru.core.paging import Listing, Page
-from naru.db import audit, catalogue, collection, pull
+from naru.db import audit, blobs, catalogue, collection, linking, pull, storing
 from naru.db.audit import Filter
-from naru.db.engine import numbered
+from naru.db.engine import execute, numbered
 from naru.db.migrate import upgrade
 from naru.db.postgres_migrate import run_in_transaction
 from naru.db.postgres_pull import TOGETHER
@@ -38,6 +39,7 @@ MOST_ROWS = 6_000
 MOST_MILLISECONDS = 100.0
 IMAGE_OF = "CASE WHEN i <= {n} / 2 THEN 1 ELSE 2 + i % ({n} / 20) END"
 DIGEST_OF = "'sha256:' || encode(sha256(({})::text::bytea), 'hex')"
+COUNTED = ("artifacts", "blobs", "tags")
 SERIES = "FROM generate_series(1, {n}) AS i"
 #: Half of the artifacts are in one image, the others ten to an image; each has a tag, a blob of its own and a shared
 #: one, and every tenth has a subject. The log and the queue have a history of as many rows.
@@ -80,6 +82,7 @@ FILL = (
     "INSERT INTO tasks (kind, subject, payload, status, priority, hold_unique, attempts, max_attempts, run_at, "
     "created_at) SELECT 'work', '', '{{}}', CASE WHEN i % 100 = 0 THEN 'Pending' WHEN i % 1000 = 1 THEN 'Scheduled' "
     f"WHEN i % 10000 = 2 THEN 'Running' ELSE 'Success' END, i % 3, false, 1, 3, i, i {SERIES}",
+    *(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 2 * {{n}} + 1000)" for table in COUNTED),
 )
 
 
@@ -196,6 +199,20 @@ WALKS = {
 }
 
 
+def md5(number: int) -> str:
+    return hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
+
+
+def _link(tx: Connection, blob: str, upload: str | None) -> None:
+    linked = linking.link_at_once(tx, 1, "app1", blob, 7, "new", upload, NOW, NOW)
+    assert linked is not None
+    assert linked.ended
+
+
+OPENING = blobs.OPEN_UPLOAD.format("?, ?")
+OPENED = ("new", 1, "app1", 78, "sha256", NOW, NOW, 78, "new", "another", 10, 9)
+
+
 def _log(log: audit.Log, wanted: Filter, before: audit.Position | None = None) -> Callable[[Connection, int], object]:
     return lambda tx, _count: audit.page(tx, log, wanted, before, 20)
 
@@ -234,6 +251,15 @@ CALLS: dict[str, Callable[[Connection, int], object]] = {
     "cutting links": lambda tx, count: collection.cut_links(tx, count // 4, 200),
     "blobs to drop": lambda tx, _count: collection.reviewed_blobs(tx, 200),
     "dropping blobs": lambda tx, _count: collection.drop_blobs(tx, list(range(4, 804, 4)), NOW),
+    "opening an upload": lambda tx, _count: execute(tx, f"WITH begun AS (SELECT 1) {OPENING}", OPENED),
+    "a new blob's link": lambda tx, count: _link(tx, "sha256:new", md5(count // 30)),
+    "a stored blob's link": lambda tx, count: _link(tx, digest(-(count // 3)), md5(count // 30)),
+    "a link without an upload": lambda tx, _count: _link(tx, "sha256:new", None),
+    "a manifest": lambda tx, count: storing.store_at_once(
+        tx, 1, (1, "sha256:new", "m", None, None, None, 7, 8, NOW, None, None), b"", {count // 3: 7, count // 4: 8}
+    ),
+    "use of blobs": lambda tx, count: storing.use_at_once(tx, 1, {count // 3: 7, count // 4: 8}, 5),
+    "a new tag": lambda tx, count: storing.add_tag_at_once(tx, 1, "new", count // 3, digest(7), "actor", NOW),
     "whether to collect": lambda tx, _count: collection.collection_due(tx, 0, 0),
 }
 
@@ -247,11 +273,22 @@ def asked_by(place: Place, call: Callable[[Connection, int], object]) -> list[As
     noted: list[Asked] = []
 
     run_one: Any = AsyncAdapt_asyncpg_cursor._prepare_and_execute
+    fetch_rows, run_alone = asyncpg.Connection.fetch, asyncpg.Connection.execute
 
     async def note(cursor: Any, sql: str, values: Any) -> Any:
         if inside:
             noted.append((sql, tuple(values)))
         return await run_one(cursor, sql, values)
+
+    async def note_fetch(connection: Any, sql: str, *values: Any) -> Any:
+        if inside:
+            noted.append((sql, values))
+        return await fetch_rows(connection, sql, *values)
+
+    async def note_execute(connection: Any, sql: str, *values: Any) -> Any:
+        if inside and values:
+            noted.append((sql, values))
+        return await run_alone(connection, sql, *values)
 
     inside = False
 
@@ -263,6 +300,8 @@ def asked_by(place: Place, call: Callable[[Connection, int], object]) -> list[As
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AsyncAdapt_asyncpg_cursor, "_prepare_and_execute", note)
+        patch.setattr(asyncpg.Connection, "fetch", note_fetch)  # statements on the driver itself
+        patch.setattr(asyncpg.Connection, "execute", note_execute)
         with pytest.raises(_Undo):
             run_in_transaction(place.url, run)
     return noted
@@ -283,7 +322,7 @@ def explained(place: Place, asked: list[Asked]) -> list[Found]:
                     await connection.execute(f"PREPARE tried AS {sql}")
                     given = f"({', '.join(literal(value) for value in values)})" if values else ""
                     least: Found | None = None
-                    for _ in range(1 if sql.split()[0] in ("UPDATE", "DELETE", "INSERT") else 3):
+                    for _ in range(1 if re.search("UPDATE|DELETE|INSERT", sql) else 3):
                         answer = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE tried{given}")
                         one = summed(json.loads(answer)[0])
                         least = one if least is None or one.milliseconds < least.milliseconds else least

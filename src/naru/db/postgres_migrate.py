@@ -116,6 +116,8 @@ def run_in_transaction(url: str, function: Callable[[Connection], T]) -> T:
         engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
         try:
             async with engine.begin() as connection:
+                # The toolkit sends BEGIN before its first statement, not before one on the driver itself.
+                await connection.exec_driver_sql("SELECT 1")
                 result.append(await connection.run_sync(function))
         finally:
             await engine.dispose()

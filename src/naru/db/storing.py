@@ -1,4 +1,4 @@
-"""What a push of a manifest writes on PostgreSQL: one statement where SQLite, which is in the process, takes several."""
+"""What a push of a manifest writes on PostgreSQL: one statement where SQLite, in the same process, takes several."""
 
 from __future__ import annotations
 
