@@ -252,6 +252,9 @@ CALLS: dict[str, Callable[[Connection, int], object]] = {
     "blobs to drop": lambda tx, _count: collection.reviewed_blobs(tx, 200),
     "dropping blobs": lambda tx, _count: collection.drop_blobs(tx, list(range(4, 804, 4)), NOW),
     "opening an upload": lambda tx, _count: execute(tx, f"WITH begun AS (SELECT 1) {OPENING}", OPENED),
+    "beginning an upload": lambda tx, count: execute(
+        tx, f"WITH begun AS (SELECT 1) {blobs.BEGIN_UPLOAD}", (NOW, NOW, md5(count // 30))
+    ),
     "a new blob's link": lambda tx, count: _link(tx, "sha256:new", md5(count // 30)),
     "a stored blob's link": lambda tx, count: _link(tx, digest(-(count // 3)), md5(count // 30)),
     "a link without an upload": lambda tx, _count: _link(tx, "sha256:new", None),

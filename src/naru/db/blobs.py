@@ -42,7 +42,10 @@ OPEN_UPLOAD = """
     ON CONFLICT (id) DO UPDATE SET updated_at = excluded.updated_at RETURNING id
 """
 REMOVE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
-BEGIN_UPLOAD = "UPDATE uploads SET updated_at = CASE WHEN ? > created_at THEN ? ELSE created_at + 1 END WHERE id = ?"
+BEGIN_UPLOAD = """
+    UPDATE uploads SET updated_at = CASE WHEN ? > created_at THEN ? ELSE created_at + 1 END FROM begun WHERE id = ?
+    RETURNING id
+"""
 END_UPLOAD = "DELETE FROM uploads WHERE id = ? RETURNING updated_at > created_at"
 
 
@@ -185,9 +188,9 @@ def remove_upload(tx: Connection, upload_id: str) -> bool:
     return bool(execute(tx, REMOVE_UPLOAD, (upload_id,)).rowcount)
 
 
-def begin_upload(tx: Connection, upload_id: str, now: int) -> bool:
+async def begin_upload(database: Database, upload_id: str, now: int) -> bool:
     """Say that the upload's bytes will be written to a store that all nodes share. False when it is gone."""
-    return bool(execute(tx, BEGIN_UPLOAD, (now, now, upload_id)).rowcount)
+    return await database.write_once(BEGIN_UPLOAD, (now, now, upload_id)) is not None
 
 
 def end_upload(tx: Connection, upload_id: str) -> bool | None:

@@ -75,7 +75,8 @@ class Database(ABC):
     async def write_once(self, sql: str, parameters: Sequence[object], *, promised: bool = True) -> Any:
         """One statement as a change of its own, with nothing locked (``locks`` would be empty): its row, or None.
 
-        It inserts what it selects ``FROM begun``. Where it may be run twice, the second time finds what the first made.
+        It takes its rows ``FROM begun``, which has one. It may be run twice: the second time changes nothing more, and
+        has the same row.
         ``promised`` False: all see it when this returns, but a power cut may take it back until some later change is
         durable.
         """

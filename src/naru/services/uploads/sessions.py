@@ -156,7 +156,7 @@ class Uploads:
             return False
         self._opening.begin(upload_id)
         now = self._clock.now()
-        if not await self._database.write(lambda tx: blob_rows.begin_upload(tx, upload_id, now), ()):
+        if not await blob_rows.begin_upload(self._database, upload_id, now):
             raise UploadUnknown("this upload has expired or was cancelled; start a new one")
         return True
 
