@@ -26,9 +26,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from naru.core.errors import NaruError, Unavailable
-from naru.db.engine import DEFERRED, Database, execute, lock_key, log_failure, numbered
+from naru.db.engine import Database, execute, lock_key, log_failure, numbered
 from naru.db.errors import CONFLICTS, RACES, is_disconnect, sqlstate, translate
 from naru.db.place import Pools
+from naru.db.postgres_transaction import look, nothing_began, transact
 
 log = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ class PostgresDatabase(Database):
                 raise
             except Exception as error:
                 attempt += 1
-                if attempt <= AGAIN and (sqlstate(error) in conflicts or _nothing_began(error)):
+                if attempt <= AGAIN and (sqlstate(error) in conflicts or nothing_began(error)):
                     log.debug("a transaction is run again: %s", error)
                     await asyncio.sleep(random.random() * 0.01 * 2**attempt)  # noqa: S311 - no secret
                     continue
@@ -304,8 +305,8 @@ class PostgresDatabase(Database):
     async def _run(self, begin: str | None, function: Callable[[Connection], T]) -> T:
         async with self._engine.connect() as connection:
             if begin is None:
-                return await connection.run_sync(_look, function)
-            result, deferred = await connection.run_sync(_transact, begin, function)
+                return await connection.run_sync(look, function)
+            result, deferred = await connection.run_sync(transact, begin, function)
         if deferred and self.on_deferred is not None:
             self._home.call_soon_threadsafe(self._tell)
         return result
@@ -313,59 +314,6 @@ class PostgresDatabase(Database):
     def _tell(self) -> None:
         if self.on_deferred is not None:
             self.on_deferred()
-
-
-class _NothingBegan(Exception):
-    """The transaction could not be begun, so that it may be begun again."""
-
-
-def _nothing_began(error: BaseException) -> bool:
-    return isinstance(error.__context__, _NothingBegan) and is_disconnect(error)
-
-
-def _transact(connection: Connection, begin: str, function: Callable[[Connection], T]) -> tuple[T, bool]:
-    """Run the function between ``begin`` and COMMIT, each one message to the server; and whether it deferred a job."""
-    connection.info.pop(DEFERRED, None)
-    driver: Any = connection.connection.driver_connection
-    try:
-        await_only(driver.execute(begin))
-    except BaseException as error:
-        _give_up(connection, driver)
-        error.__context__ = _NothingBegan()
-        raise
-    try:
-        result = function(connection)
-        await_only(driver.execute("COMMIT"))
-    except BaseException:
-        _give_up(connection, driver)
-        raise
-    return result, bool(connection.info.pop(DEFERRED, False))
-
-
-def _look(connection: Connection, function: Callable[[Connection], T]) -> T:
-    """Run the function in a transaction that sees one state of the database and cannot change it."""
-    driver: Any = connection.connection.driver_connection
-    transaction = driver.transaction(isolation="repeatable_read", readonly=True)  # the driver's own: for its cursors
-    try:
-        await_only(transaction.start())
-        result = function(connection)
-        await_only(transaction.commit())
-    except BaseException:
-        _give_up(connection, driver, transaction.rollback)
-        raise
-    return result
-
-
-def _give_up(connection: Connection, driver: Any, rollback: Callable[[], Any] | None = None) -> None:
-    """Leave nothing of the transaction: roll it back, or throw the connection away."""
-    try:
-        if not driver.is_closed():
-            if driver.is_in_transaction():
-                await_only(driver.execute("ROLLBACK") if rollback is None else rollback())
-            return
-    except Exception as error:
-        log.debug("a connection is thrown away: %s", error)
-    connection.invalidate()
 
 
 def _begin_with(locks: Collection[str] | None) -> str:

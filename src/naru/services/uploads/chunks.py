@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from naru.core.errors import RangeInvalid
 
 
@@ -17,3 +19,9 @@ def range_header(offset: int) -> str:
     """The ``Range`` header of an upload: its bytes so far, inclusive (distribution spec, "Pushing a blob in
     chunks")."""
     return f"0-{max(offset - 1, 0)}"
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """A chunk without bytes."""
+    for piece in tuple[bytes, ...]():
+        yield piece

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
+from naru.core.errors import TooManyRequests
 from naru.db.pull import FoundUpload
 
 
@@ -43,3 +44,10 @@ class Opening:
             counts[:] = [one for one in counts if one is not seen]
             if not counts:
                 self._counts.pop(user_id, None)
+
+
+def too_many(limit: int) -> TooManyRequests:
+    return TooManyRequests(
+        f"you have {limit} unfinished uploads, the most allowed; finish or cancel some, or wait until they expire",
+        headers={"Retry-After": "60"},
+    )

@@ -20,7 +20,6 @@ from naru.core.errors import (
     NaruError,
     SizeInvalid,
     StorageFull,
-    TooManyRequests,
     Unavailable,
     UploadUnknown,
 )
@@ -31,10 +30,10 @@ from naru.db import blobs as blob_rows
 from naru.db.engine import Database
 from naru.db.images import image_lock
 from naru.db.pull import FoundUpload, PullQueries
-from naru.services.uploads.chunks import check_start
+from naru.services.uploads.chunks import check_start, nothing
 from naru.services.uploads.linking import link_upload
 from naru.services.uploads.memory import HASHED_INLINE_BYTES, Busy, Room, RunningHashes, Upload, Whole
-from naru.services.uploads.opening import Opening
+from naru.services.uploads.opening import Opening, too_many
 
 
 class Uploads:
@@ -85,7 +84,7 @@ class Uploads:
         """Nothing is promised with an open upload, so nobody waits for the disk: until the row is there, it is here."""
         user_id = opened.user_id
         if await self._opening.count(user_id, self._pull.uploads_of(user_id, self._limit)) >= self._limit:
-            raise self._too_many()
+            raise too_many(self._limit)
 
         def add(tx: Any) -> None:
             blob_rows.add_upload(tx, upload_id, opened.registry_id, opened.image_name, user_id, opened.algorithm, now)
@@ -98,23 +97,16 @@ class Uploads:
         being opened here whether it sees their rows or not."""
         others = self._opening.of(opened.user_id)
         if len(others) >= self._limit:
-            raise self._too_many()
+            raise too_many(self._limit)
         promised = not self._area.shared  # where it is, what writes the first byte is durable before: see _begin
         self._opening.add(upload_id, opened)
         try:
             if not await blob_rows.open_upload(
                 self._database, upload_id, *opened[:4], now, others, self._limit, promised=promised
             ):
-                raise self._too_many()
+                raise too_many(self._limit)
         finally:
             self._opening.remove(upload_id)
-
-    def _too_many(self) -> TooManyRequests:
-        return TooManyRequests(
-            f"you have {self._limit} unfinished uploads, the most allowed; finish or cancel some, or wait "
-            "until they expire",
-            headers={"Retry-After": "60"},
-        )
 
     async def status(self, grant: Grant, name: RepositoryName, upload_id: str) -> Upload:
         grant.require(Permission.PUSH)
@@ -193,7 +185,7 @@ class Uploads:
         """Take back what a chunk wrote that was not as long as it said, or did not fit."""
         self._hashes.forget(upload_id)
         if offset or self._area.shared:
-            await self._area.append(upload_id, offset, _nothing(), None)
+            await self._area.append(upload_id, offset, nothing(), None)
         else:
             await self._area.discard(upload_id)
 
@@ -392,11 +384,6 @@ class Uploads:
         removed = await self._database.write(lambda tx: blob_rows.remove_upload(tx, upload_id), ())
         if removed or not self._area.shared:
             await self._area.discard(upload_id)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    for piece in tuple[bytes, ...]():
-        yield piece
 
 
 def _behind_the_row(_tx: Any) -> None:
