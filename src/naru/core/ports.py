@@ -44,12 +44,21 @@ class UploadArea(Protocol):
     #: Whether other processes may write to the same uploads: what a process has in memory of one may be old then.
     shared: bool
 
-    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
+    async def append(
+        self,
+        upload_id: str,
+        offset: int,
+        body: AsyncIterator[bytes],
+        hashes: RunningHash | None,
+        *,
+        new: bool = False,
+    ) -> int:
         """Write ``body`` at ``offset`` (bytes; 0 makes the upload), cutting off what was beyond; return the new length.
 
         ``hashes.update`` sees exactly the bytes that were written, in order. When ``body`` raises, the bytes so far
         stay
         and the error goes on to the caller (``length`` then tells how many). Memory is bounded however long the body.
+        ``new``: the caller knows that no bytes of it are here; what would ask for them need not.
         """
         ...
 

@@ -106,7 +106,15 @@ class FilesystemUploads:
         self._layout = layout
         self._threads = threads
 
-    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
+    async def append(
+        self,
+        upload_id: str,
+        offset: int,
+        body: AsyncIterator[bytes],
+        hashes: RunningHash | None,
+        *,
+        new: bool = False,
+    ) -> int:
         """See the contract. ``ValueError`` when the upload is shorter than ``offset``."""
         path = self._layout.upload(upload_id)
         if offset < 0:

@@ -87,7 +87,15 @@ class MemoryUploads:
         self._clock = clock
         self._uploads: dict[str, _Upload] = {}
 
-    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
+    async def append(
+        self,
+        upload_id: str,
+        offset: int,
+        body: AsyncIterator[bytes],
+        hashes: RunningHash | None,
+        *,
+        new: bool = False,
+    ) -> int:
         check_upload_id(upload_id)
         held = self._uploads.get(upload_id)
         if not 0 <= offset <= (len(held.data) if held else 0):

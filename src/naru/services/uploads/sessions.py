@@ -160,7 +160,7 @@ class Uploads:
         progress = self._hashes.get(upload_id)
         hashes = progress if progress is not None and progress.offset == offset else None
         try:
-            reached = await self._area.append(upload_id, offset, body, hashes)
+            reached = await self._area.append(upload_id, offset, body, hashes, new=new)
         except SizeInvalid:
             await self._cut(upload_id, offset)
             raise

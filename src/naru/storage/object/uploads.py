@@ -142,13 +142,21 @@ class ObjectUploads:
 
     # Bytes come in.
 
-    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes], hashes: RunningHash | None) -> int:
+    async def append(
+        self,
+        upload_id: str,
+        offset: int,
+        body: AsyncIterator[bytes],
+        hashes: RunningHash | None,
+        *,
+        new: bool = False,
+    ) -> int:
         """See the contract. ``ValueError`` when the upload is shorter than ``offset``; when the store fails, the bytes
         of this call are lost, and ``same`` says no."""
         check_upload_id(upload_id)
         if offset < 0:
             raise ValueError(f"not an offset: {offset}")
-        held = await self._look(upload_id) or _Held((), 0, 0)
+        held = (None if new else await self._look(upload_id)) or _Held((), 0, 0)
         if held.length < offset:
             raise ValueError(f"the upload ends at byte {held.length}, before byte {offset}")
         if held.segments >= layout.MOST_SEGMENTS:
