@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -170,6 +171,22 @@ async def test_an_address_inside_is_refused_at_the_door_and_at_each_try(naru: Na
         (target,) = (await shown(admin, number))["targets"]
         assert "may not be called" in target["notice"]
         assert await admin.refused("PUT", f"{POLICIES}/{number}", policy(receiver.url)) == 10001
+
+
+async def test_a_certificate_that_nobody_vouches_for(naru: Naru, self_signed: ssl.SSLContext) -> None:
+    """Nothing is sent to it, not even the secret, unless the webhook says so."""
+    async with receiving(self_signed) as checked, receiving(self_signed) as skipped:
+        admin, number = await hook(naru, checked.url, target={"auth_header": "Bearer x1234"})
+        _, trusting = await hook(naru, skipped.url, target={"auth_header": "Bearer x1234", "skip_cert_verify": True})
+        await make.image(naru.admin, "team/app", "1")
+        await naru.application.deliveries.settle()
+        assert (checked.got, skipped.tags) == ([], ["1"])
+        assert skipped.got[0].headers["authorization"] == "Bearer x1234"
+        (target,) = (await shown(admin, number))["targets"]
+        assert (target["status"], "certificate" in target["notice"]) == ("failing", True)
+        assert (await shown(admin, trusting))["targets"][0]["status"] == "active"
+        (tested,) = (await admin.call("POST", f"{POLICIES}/{trusting}/test"))["deliveries"]
+        assert tested["status"] == "Success"
 
 
 async def test_a_redirect_to_the_inside_is_not_followed(naru: Naru) -> None:
